@@ -1,0 +1,168 @@
+//! Runs a plugin in a unit test through the same guard as in the host, without a library.
+//!
+//! ```
+//! # use bulkhead_plugin::{testing, Context, Error, NoOptions, Plugin, Request};
+//! # #[derive(serde::Serialize, schemars::JsonSchema)]
+//! # struct Size { bytes: usize }
+//! # struct Sizer;
+//! # impl Plugin for Sizer {
+//! #     type Settings = ();
+//! #     type Options = NoOptions;
+//! #     type Output = Size;
+//! #     fn new(_: ()) -> Result<Self, Error> { Ok(Self) }
+//! #     fn run(&self, request: &Request, _: NoOptions, _: &Context) -> Result<Size, Error> {
+//! #         Ok(Size { bytes: request.image().len() })
+//! #     }
+//! # }
+//! let answer = testing::Call::new(b"GIF89a", "image/gif").run::<Sizer>().unwrap();
+//! assert_eq!(answer.output["bytes"], 6);
+//! ```
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+pub use serde_json::{Value, json};
+
+use crate::abi::{CallFailure, Export, Module, Run, Sink};
+use crate::context::Level;
+use crate::{Attachment, Plugin};
+
+/// A call to be made in a test.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    image: &'a [u8],
+    mime_type: &'a str,
+    options: Value,
+    settings: Value,
+    cancelled: bool,
+    remaining: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    /// A call with this image, without options, settings or deadline.
+    pub fn new(image: &'a [u8], mime_type: &'a str) -> Self {
+        let (options, settings) = (json!({}), json!({}));
+        Self {
+            image,
+            mime_type,
+            options,
+            settings,
+            cancelled: false,
+            remaining: None,
+        }
+    }
+
+    /// Sends options.
+    #[must_use]
+    pub fn options(self, options: Value) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Makes the instance from the operator's settings.
+    #[must_use]
+    pub fn settings(self, settings: Value) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Tells the plugin from the start that nobody waits for the answer.
+    #[must_use]
+    pub fn cancelled(self) -> Self {
+        Self {
+            cancelled: true,
+            ..self
+        }
+    }
+
+    /// Sets the time that is left to answer.
+    #[must_use]
+    pub fn remaining(self, remaining: Duration) -> Self {
+        Self {
+            remaining: Some(remaining),
+            ..self
+        }
+    }
+
+    /// Makes an instance of `P` and lets it answer.
+    ///
+    /// # Errors
+    /// What the plugin answered instead, or its panic.
+    pub fn run<P: Plugin>(&self) -> Result<Answer, CallFailure> {
+        let mut instance = Module::of::<Tested<P>>().create(&self.settings.to_string())?;
+        instance.self_test()?;
+        let sink = Recorder::default();
+        let reply = instance.run(&Run {
+            image: self.image,
+            mime_type: self.mime_type,
+            options: &self.options.to_string(),
+            cancelled: &AtomicBool::new(self.cancelled),
+            remaining: self.remaining,
+            sink: &sink,
+        })?;
+        let output = serde_json::from_slice(reply.json.as_ref()).expect("the guard writes JSON");
+        let attachments = reply.attachments.into_iter().map(|attachment| Attachment {
+            name: attachment.name,
+            mime_type: attachment.mime_type,
+            data: attachment.data.as_ref().to_vec(),
+        });
+        let Recorded { log, progress } = sink.into_recorded();
+        Ok(Answer {
+            output,
+            attachments: attachments.collect(),
+            log,
+            progress,
+        })
+    }
+}
+
+/// What a call gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The output as JSON.
+    pub output: Value,
+    /// What was attached.
+    pub attachments: Vec<Attachment>,
+    /// What was logged.
+    pub log: Vec<(Level, String)>,
+    /// The shares of the work that were told as done.
+    pub progress: Vec<f32>,
+}
+
+struct Tested<P>(P);
+
+impl<P: Plugin> Export for Tested<P> {
+    type Plugin = P;
+    const FIELDS: &'static str = "";
+    const THREAD_SAFE: bool = false;
+    const PANIC_UNWINDS: bool = cfg!(panic = "unwind");
+}
+
+#[derive(Default)]
+struct Recorder(Mutex<Recorded>);
+
+#[derive(Default)]
+struct Recorded {
+    log: Vec<(Level, String)>,
+    progress: Vec<f32>,
+}
+
+impl Recorder {
+    fn into_recorded(self) -> Recorded {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Recorder {
+    fn log(&self, level: Level, message: &str) {
+        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.log.push((level, message.to_owned()));
+    }
+
+    fn progress(&self, fraction: f32) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .progress
+            .push(fraction);
+    }
+}
