@@ -28,19 +28,24 @@ thread_local! {
 /// Runs `code`, and gives back the panic that ended it, if one did.
 pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     install_hook();
+    guarded(code).map_err(|payload| {
+        let panic = take_latest().unwrap_or_default();
+        discard(payload);
+        panic
+    })
+}
+
+fn guarded<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
     GUARDED.set(GUARDED.get() + 1);
     let outcome = panic::catch_unwind(AssertUnwindSafe(code));
     GUARDED.set(GUARDED.get() - 1);
-    outcome.map_err(|payload| {
-        discard(payload);
-        take_latest().unwrap_or_default()
-    })
+    outcome
 }
 
 /// Drops what was thrown. Its destructor is foreign code too and may panic again.
 fn discard(payload: Box<dyn Any + Send>) {
-    let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(payload)));
-    if let Err(second) = dropped {
+    if let Err(second) = guarded(|| drop(payload)) {
+        drop(take_latest());
         std::mem::forget(second);
     }
 }
@@ -109,7 +114,7 @@ mod tests {
             }
         }
         let panic = catch(|| panic::panic_any(Bomb)).unwrap_err();
-        assert_eq!(panic.message, "again");
+        assert_eq!(panic.message, "panicked with a payload that is no text");
         assert_eq!(catch(|| 1).unwrap(), 1);
     }
 
