@@ -1,0 +1,138 @@
+//! The environment of the process, and the settings in it. The one place of the host that reads it; knows no file.
+//!
+//! The variable of a key is `BULKHEAD_`, its table and its name: `BULKHEAD_PLUGINS_DEFAULTS_DEADLINE`. An empty one
+//! counts as not set. `BULKHEAD_LOG` is short for `BULKHEAD_LOG_LEVEL`, which wins over it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Problem};
+use super::layer::Layer;
+use super::{keys, variable};
+use crate::names::nearest;
+
+const PREFIX: &str = "BULKHEAD_";
+const CONFIG: &str = "BULKHEAD_CONFIG";
+const STATE: &str = "BULKHEAD_STATE";
+
+/// The variables that were set when we started.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    /// The variables of this process.
+    pub fn of_process() -> Self {
+        // A name that is no text is none of ours.
+        env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .collect()
+    }
+
+    /// The file that `BULKHEAD_CONFIG` names.
+    pub(super) fn config(&self) -> Option<PathBuf> {
+        self.get(CONFIG).map(PathBuf::from)
+    }
+
+    /// The folder for the state, as the first of several variables says.
+    pub(super) fn state(&self) -> Option<PathBuf> {
+        let below = |name, rest: &str| Some(self.absolute(name)?.join(rest));
+        self.get(STATE)
+            .map(PathBuf::from)
+            .or_else(|| self.state_of_service())
+            .or_else(|| below("XDG_STATE_HOME", "bulkhead"))
+            .or_else(|| below("HOME", ".local/state/bulkhead"))
+    }
+
+    /// The variable that sets the address to listen on, if it is set.
+    pub(super) fn listen(&self) -> Option<String> {
+        let name = variable_of(&["server", "listen"]);
+        self.get(&name).is_some().then_some(name)
+    }
+
+    /// What the variables say, one layer each, the weakest first.
+    pub(super) fn layers(&self) -> Result<Vec<Layer>, ConfigError> {
+        let known = known();
+        let ours = self.0.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        ours.filter_map(|(name, value)| match known.get(name) {
+            None => Some(Err(unknown(name, &known))),
+            Some(None) => None,
+            Some(Some(_)) if value.is_empty() => None,
+            Some(Some(path)) => Some(layer(name, value, path)),
+        })
+        .collect()
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        let value = self.0.get(name)?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// A service manager may give several folders, with colons between; the first is ours.
+    fn state_of_service(&self) -> Option<PathBuf> {
+        env::split_paths(self.get("STATE_DIRECTORY")?).next()
+    }
+
+    /// The XDG rules say to ignore a path that is not absolute.
+    fn absolute(&self, name: &str) -> Option<&Path> {
+        self.get(name)
+            .map(Path::new)
+            .filter(|path| path.is_absolute())
+    }
+}
+
+impl<K: Into<String>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        let variables = variables.into_iter();
+        Self(
+            variables
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// A key from the top: tables, then its name.
+type KeyPath = Vec<&'static str>;
+
+/// Every variable of ours, and the key that it sets, if it is one of the file's.
+fn known() -> BTreeMap<String, Option<KeyPath>> {
+    let special = [
+        (CONFIG.to_owned(), None),
+        (STATE.to_owned(), None),
+        ("BULKHEAD_LOG".to_owned(), Some(vec!["log", "level"])),
+    ];
+    let of_keys = keys::TABLES.into_iter().flat_map(|table| {
+        let keys = keys::of(table).unwrap_or_default();
+        keys.iter().map(move |key| [table, &[*key]].concat())
+    });
+    of_keys
+        .filter(|path| keys::of(path).is_none())
+        .map(|path| (variable_of(&path), Some(path)))
+        .chain(special)
+        .collect()
+}
+
+fn variable_of(path: &[&str]) -> String {
+    format!("{PREFIX}{}", path.join("_").to_uppercase())
+}
+
+fn layer(name: &str, value: &OsStr, path: &[&str]) -> Result<Layer, ConfigError> {
+    let problem = match value.to_str().map(|text| variable::read(path, text)) {
+        Some(Ok(layer)) => return Ok(layer),
+        Some(Err(error)) => Problem::Value(error.to_string()),
+        None => Problem::NotUnicode,
+    };
+    Err(ConfigError::Given {
+        name: name.to_owned(),
+        problem,
+    })
+}
+
+fn unknown(name: &str, known: &BTreeMap<String, Option<KeyPath>>) -> ConfigError {
+    ConfigError::UnknownVariable {
+        name: name.escape_debug().to_string(),
+        nearest: nearest(name, known.keys().map(String::as_str)).map(str::to_owned),
+    }
+}

@@ -1,0 +1,141 @@
+//! What can be wrong with the settings, said so that it can be mended. Knows no source but by its name.
+
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+use thiserror::Error;
+
+/// Why there are no settings. As a miette report it shows the line of the file.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is no text.
+    #[error("the configuration `{}` is not UTF-8 text from byte {offset} on", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where the first bad byte stands, from 0.
+        offset: usize,
+    },
+    /// Something in the file is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    InFile(Box<InFile>),
+    /// A variable of the environment, or a flag, has a value that it cannot have.
+    #[error("`{name}`: {problem}")]
+    Given {
+        /// The variable or the flag.
+        name: String,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// No setting has this variable.
+    #[error("unknown variable `{name}`{}", did_you_mean(nearest.as_deref()))]
+    UnknownVariable {
+        /// As it was set.
+        name: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
+    /// Nothing says where the state may be kept.
+    #[error("no folder for the state: give `--state`, or set `BULKHEAD_STATE` or `HOME`")]
+    NoState,
+}
+
+impl ConfigError {
+    /// The whole of it on one line: `file:line:column: text` where it is about a place in the file.
+    pub fn one_line(&self) -> String {
+        let mut line = match self {
+            Self::InFile(fault) => fault.place(),
+            Self::Unreadable { .. }
+            | Self::NotText { .. }
+            | Self::Given { .. }
+            | Self::UnknownVariable { .. }
+            | Self::NoState => String::new(),
+        };
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let gap = if line.is_empty() { "" } else { ": " };
+            write!(line, "{gap}{error}").expect("a string takes any text");
+            cause = error.source();
+        }
+        line.replace(['\n', '\r'], " ")
+    }
+}
+
+/// A place in the file, and what is wrong there.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{}{problem}", key.as_ref().map_or(String::new(), |key| format!("`{key}`: ")))]
+pub struct InFile {
+    /// The key whose value it is, from the top: `server.listen`.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub problem: Problem,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    #[source_code]
+    pub(super) text: NamedSource<String>,
+    #[label("here")]
+    pub(super) span: SourceSpan,
+}
+
+impl InFile {
+    fn place(&self) -> String {
+        format!("{}:{}:{}", self.text.name(), self.line, self.column)
+    }
+}
+
+/// What is wrong with one setting.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// The file is no TOML.
+    #[error("{0}")]
+    Syntax(String),
+    /// The table has no such key.
+    #[error("unknown key `{key}`{}{}", in_table(table), did_you_mean(nearest.as_deref()))]
+    UnknownKey {
+        /// As it is written.
+        key: String,
+        /// The table that it stands in; empty at the top.
+        table: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
+    /// The value has the wrong type, or is out of bounds.
+    #[error("{0}")]
+    Value(String),
+    /// The value is no Unicode text.
+    #[error("its value is no Unicode text")]
+    NotUnicode,
+    /// Strangers could reach us.
+    #[error(
+        "{0} can be reached from other machines, and there are no tokens yet to keep strangers out: use a loopback \
+         address such as 127.0.0.1, or set `insecure = true` in [server] if that is meant"
+    )]
+    Exposed(SocketAddr),
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |nearest| {
+        format!(": did you mean `{nearest}`?")
+    })
+}
+
+fn in_table(table: &str) -> String {
+    match table {
+        "" => String::new(),
+        table => format!(" in [{table}]"),
+    }
+}

@@ -1,0 +1,85 @@
+//! What one source says: the shape of the file, with every key optional. Knows no source and no default.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::scalar::{Address, Level, Name, Settings};
+use super::units::{ByteSize, Span};
+use super::within::Within;
+use super::{LaneKind, LogFormat};
+
+const SECOND: u64 = 1_000;
+const DAY: u64 = 24 * 60 * 60 * SECOND;
+const GIB: u64 = 1 << 30;
+
+/// One source.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Layer {
+    pub(super) server: ServerKeys,
+    pub(super) plugins: PluginsKeys,
+    pub(super) plugin: BTreeMap<Name, PluginKeys>,
+    pub(super) jobs: JobsKeys,
+    pub(super) log: LogKeys,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerKeys {
+    pub(super) listen: Option<Address>,
+    pub(super) insecure: Option<bool>,
+    pub(super) max_body: Option<Within<ByteSize, 1, { 4 * GIB }>>,
+    pub(super) max_pixels: Option<Within<u64, 1, 1_000_000_000_000>>,
+    pub(super) drain: Option<Within<Span, 0, DAY>>,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PluginsKeys {
+    pub(super) dir: Option<PathBuf>,
+    pub(super) default: Option<Name>,
+    pub(super) preload: Option<Within<u64, 0, 100_000>>,
+    pub(super) defaults: PluginKeys,
+}
+
+/// `[plugins.defaults]` and `[plugin.NAME]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PluginKeys {
+    pub(super) lane: Option<LaneKind>,
+    pub(super) deadline: Option<Within<Span, 1, DAY>>,
+    pub(super) concurrency: Option<Within<u64, 1, 1_024>>,
+    pub(super) queue: Option<Within<u64, 0, 100_000>>,
+    pub(super) inline: Option<bool>,
+    pub(super) required: Option<bool>,
+    pub(super) settings: Option<Settings>,
+    pub(super) max_output: Option<Within<ByteSize, 1, { 4 * GIB }>>,
+    pub(super) check_output: Option<bool>,
+}
+
+/// `[jobs]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct JobsKeys {
+    pub(super) retention: RetentionKeys,
+}
+
+/// `[jobs.retention]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetentionKeys {
+    pub(super) age: Option<Within<Span, SECOND, { 3_650 * DAY }>>,
+    pub(super) count: Option<Within<u64, 1, 100_000_000>>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LogKeys {
+    pub(super) level: Option<Level>,
+    pub(super) format: Option<LogFormat>,
+}

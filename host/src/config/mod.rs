@@ -1,0 +1,174 @@
+//! The settings: what an operator may say, in which order the sources count, and what holds where none says anything.
+//!
+//! Owns every default and limit, and is the only module that reads the environment. It must know no other part of the
+//! host but names: who needs a setting is handed the value.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::names::PluginName;
+
+mod document;
+mod environment;
+mod error;
+mod keys;
+mod layer;
+mod places;
+mod plugin;
+mod resolve;
+mod scalar;
+mod sources;
+mod units;
+mod variable;
+mod within;
+
+pub use environment::Environment;
+pub use error::{ConfigError, InFile, Problem};
+pub use plugin::{LaneKind, PluginConfig};
+pub use sources::{Overrides, Sources, read};
+pub use units::{BadUnit, ByteSize, Span};
+
+/// Every setting of the host, resolved: no source is asked again.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder that is ours to write: `--state`, else `BULKHEAD_STATE`, else `$STATE_DIRECTORY`, else
+    /// `$XDG_STATE_HOME/bulkhead`, else `$HOME/.local/state/bulkhead`.
+    pub state: PathBuf,
+    /// `[server]`
+    pub server: Server,
+    /// `[plugins]` and `[plugin.NAME]`
+    pub plugins: Plugins,
+    /// `[jobs]`
+    pub jobs: Jobs,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Config {
+    /// What holds when no source says anything, with `state` as the folder that is ours.
+    pub fn built_in(state: PathBuf) -> Self {
+        Self {
+            state,
+            server: Server::default(),
+            plugins: Plugins::default(),
+            jobs: Jobs::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// The settings of one plugin, whether or not the file names it.
+    pub fn plugin(&self, name: &PluginName) -> PluginConfig {
+        let plugins = &self.plugins;
+        plugins.named.get(name).unwrap_or(&plugins.defaults).clone()
+    }
+}
+
+/// How calls come in over the network.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where to listen; port 0 picks a free one. Default: `127.0.0.1:8077`.
+    pub listen: SocketAddr,
+    /// Whether other machines may reach us although there are no tokens. Default: no.
+    pub insecure: bool,
+    /// The largest body of a request. Default: 64 MiB.
+    pub max_body: ByteSize,
+    /// The most pixels that a picture's header may claim. Default: 100,000,000.
+    pub max_pixels: u64,
+    /// How long a stop waits for calls in flight; 0 does not wait. Default: 30 s.
+    pub drain: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8077)),
+            insecure: false,
+            max_body: ByteSize::mib(64),
+            max_pixels: 100_000_000,
+            drain: Span::seconds(30),
+        }
+    }
+}
+
+/// Where plugins come from, and how each is treated.
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    /// The folder with the plugins; relative to the working directory. Default: `plugins`.
+    pub dir: PathBuf,
+    /// The plugin that the name `default` stands for. Default: `image-info`.
+    pub default: PluginName,
+    /// How many plugins are opened at start; the others are with their first call. Default: 64.
+    pub preload: usize,
+    /// For plugins that have no `[plugin.NAME]`.
+    pub defaults: PluginConfig,
+    /// For those that have one. What it leaves open is filled in from the defaults.
+    pub named: BTreeMap<PluginName, PluginConfig>,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("plugins"),
+            default: PluginName::parse("image-info").expect("a valid name"),
+            preload: 64,
+            defaults: PluginConfig::default(),
+            named: BTreeMap::new(),
+        }
+    }
+}
+
+/// What becomes of jobs that ended.
+#[derive(Clone, Debug, Default)]
+pub struct Jobs {
+    /// How long they can be looked up.
+    pub retention: Retention,
+}
+
+/// A job is forgotten as soon as either limit is passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// For how long after its end. Default: 1 h, as jobs live in memory.
+    pub age: Span,
+    /// How many are kept. Default: 10,000.
+    pub count: usize,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            age: Span::seconds(60 * 60),
+            count: 10_000,
+        }
+    }
+}
+
+/// What is logged, and in which form.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A valid directive for `tracing_subscriber::EnvFilter`. Default: `info`.
+    pub level: String,
+    /// Default: `auto`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines: one object a line.
+    Json,
+}

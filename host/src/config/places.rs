@@ -1,0 +1,88 @@
+//! Which key stands where in a file. Knows which keys there may be, and no value.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problem;
+use super::keys;
+use crate::names::nearest;
+
+/// Every key of a file, in the order of its lines.
+pub(super) struct Places(Vec<Place>);
+
+/// One key.
+pub(super) struct Place {
+    /// From the top, the key itself last.
+    path: Vec<String>,
+    /// Where the key stands, in bytes.
+    pub(super) key: Range<usize>,
+    /// Where its value stands, in bytes.
+    pub(super) value: Range<usize>,
+}
+
+impl Places {
+    pub(super) fn of(tree: &DeTable<'_>) -> Self {
+        let mut places = Vec::new();
+        collect(tree, &[], &mut places);
+        places.sort_by_key(|place| place.key.start);
+        Self(places)
+    }
+
+    /// The first key that its table does not have.
+    pub(super) fn first_unknown(&self) -> Option<(&Place, Problem)> {
+        self.0
+            .iter()
+            .find_map(|place| Some((place, place.unknown()?)))
+    }
+
+    /// The innermost key that `span` belongs to.
+    pub(super) fn around(&self, span: &Range<usize>) -> Option<&Place> {
+        let holds = |range: &Range<usize>| range.start <= span.start && span.end <= range.end;
+        self.0
+            .iter()
+            .filter(|place| holds(&place.key) || holds(&place.value))
+            .max_by_key(|place| place.path.len())
+    }
+
+    /// The key at `path`.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Place> {
+        self.0.iter().find(|place| place.path == path)
+    }
+}
+
+impl Place {
+    /// The whole key, as it could be written at the top of the file.
+    pub(super) fn dotted(&self) -> String {
+        self.path.join(".")
+    }
+
+    fn unknown(&self) -> Option<Problem> {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let (key, table) = path.split_last()?;
+        let known = keys::of(table)?;
+        if known.contains(key) {
+            return None;
+        }
+        Some(Problem::UnknownKey {
+            key: key.escape_debug().to_string(),
+            table: table.join("."),
+            nearest: nearest(key, known.iter().copied()).map(str::to_owned),
+        })
+    }
+}
+
+fn collect(table: &DeTable<'_>, outer: &[String], places: &mut Vec<Place>) {
+    for (key, value) in table {
+        let path = [outer, &[key.get_ref().to_string()]].concat();
+        if let DeValue::Table(inner) = value.get_ref() {
+            collect(inner, &path, places);
+        }
+        places.push(Place {
+            path,
+            key: Spanned::span(key),
+            value: Spanned::span(value),
+        });
+    }
+}

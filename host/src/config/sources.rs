@@ -1,0 +1,121 @@
+//! The sources and their order: built-in defaults, the file, the environment, the flags. The last that speaks counts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::document::Document;
+use super::error::Problem;
+use super::layer::{Layer, PluginsKeys, ServerKeys};
+use super::resolve::resolve;
+use super::scalar::{Address, Name};
+use super::{Config, ConfigError, Environment};
+use crate::names::PluginName;
+
+/// The file that is read, if it is there, when none is named.
+const FILE: &str = "bulkhead.toml";
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// `--config`: a file that must be there. Else it is `BULKHEAD_CONFIG`, else `bulkhead.toml` in `folder`.
+    pub config: Option<PathBuf>,
+    /// Where `bulkhead.toml` is looked for when none is named. Empty: the working directory.
+    pub folder: PathBuf,
+    /// The variables; what is not called `BULKHEAD_…` is only looked at for the folder of the state.
+    pub environment: Environment,
+    /// The flags.
+    pub overrides: Overrides,
+}
+
+/// What the flags of a command say.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--plugins`, in place of `plugins.dir`.
+    pub plugins: Option<PathBuf>,
+    /// `--state`
+    pub state: Option<PathBuf>,
+    /// `--listen`, in place of `server.listen`.
+    pub listen: Option<SocketAddr>,
+    /// In place of `plugins.default`.
+    pub default: Option<PluginName>,
+}
+
+/// Reads every source once and checks all that they say.
+///
+/// # Errors
+/// The first problem found, with its place: in the file, then in the environment, then between them.
+pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+    let document = sources.document()?;
+    let of_file = document.iter().map(|document| document.layer.clone());
+    let mut layers: Vec<Layer> = of_file.collect();
+    layers.extend(sources.environment.layers()?);
+    layers.push(sources.overrides.layer());
+
+    let config = resolve(&layers, sources.state()?);
+    if config.server.insecure || is_local(config.server.listen) {
+        Ok(config)
+    } else {
+        Err(sources.exposed(document.as_ref(), config.server.listen))
+    }
+}
+
+impl Sources {
+    /// The environment of this process and its working directory.
+    pub fn of_process(config: Option<PathBuf>, overrides: Overrides) -> Self {
+        Self {
+            config,
+            folder: PathBuf::new(),
+            environment: Environment::of_process(),
+            overrides,
+        }
+    }
+
+    fn document(&self) -> Result<Option<Document>, ConfigError> {
+        match self.config.clone().or_else(|| self.environment.config()) {
+            Some(path) => Document::read(&path).map(Some),
+            None => Document::find(&self.folder.join(FILE)),
+        }
+    }
+
+    fn state(&self) -> Result<PathBuf, ConfigError> {
+        let flag = self.overrides.state.clone();
+        flag.or_else(|| self.environment.state())
+            .ok_or(ConfigError::NoState)
+    }
+
+    /// Blames the source that the address came from.
+    fn exposed(&self, document: Option<&Document>, listen: SocketAddr) -> ConfigError {
+        let problem = Problem::Exposed(listen);
+        let flag = self.overrides.listen.map(|_| "--listen".to_owned());
+        match (flag.or_else(|| self.environment.listen()), document) {
+            (None, Some(document)) => document.fault_at(&["server", "listen"], problem),
+            (name, _) => ConfigError::Given {
+                name: name.unwrap_or_else(|| "server.listen".to_owned()),
+                problem,
+            },
+        }
+    }
+}
+
+impl Overrides {
+    fn layer(&self) -> Layer {
+        Layer {
+            server: ServerKeys {
+                listen: self.listen.map(Address),
+                ..ServerKeys::default()
+            },
+            plugins: PluginsKeys {
+                dir: self.plugins.clone(),
+                default: self.default.clone().map(Name),
+                ..PluginsKeys::default()
+            },
+            ..Layer::default()
+        }
+    }
+}
+
+/// Whether nobody but this machine can reach `address`.
+fn is_local(address: SocketAddr) -> bool {
+    // `::ffff:127.0.0.1` is 127.0.0.1 in other clothes.
+    address.ip().to_canonical().is_loopback()
+}
