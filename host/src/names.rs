@@ -100,6 +100,56 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// The MIME types that a plugin takes: each `type/subtype`, `type/*` or `*/*`, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepts(Box<[String]>);
+
+impl Accepts {
+    /// Checks patterns, which may come from anybody.
+    ///
+    /// # Errors
+    /// [`BadAccepts`] with the first that is none, or when there are none at all.
+    pub fn parse(patterns: Vec<String>) -> Result<Self, BadAccepts> {
+        match patterns.iter().find(|pattern| !is_mime_pattern(pattern)) {
+            Some(bad) => Err(BadAccepts(format!("`{}`", excerpt(bad)))),
+            None if patterns.is_empty() => Err(BadAccepts("nothing".to_owned())),
+            None => Ok(Self(patterns.into())),
+        }
+    }
+
+    /// Whether the MIME type `found` (lower case, without parameters) is among them.
+    pub fn admits(&self, found: &str) -> bool {
+        let family = found.split_once('/').map_or(found, |(family, _)| family);
+        self.0.iter().any(|pattern| match pattern.split_once('/') {
+            Some(("*", _)) => true,
+            Some((wanted, "*")) => wanted == family,
+            _ => pattern == found,
+        })
+    }
+
+    /// The patterns, as they were declared.
+    pub fn patterns(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// Patterns that are none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("accepts {0}, where a lower-case `type/subtype`, `type/*` or `*/*` is expected")]
+pub struct BadAccepts(String);
+
+fn is_mime_pattern(text: &str) -> bool {
+    let token = |part: &str| {
+        let valid = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'&' | b'-' | b'^' | b'_' | b'.' | b'+');
+        !part.is_empty() && part.bytes().all(valid)
+    };
+    match text.split_once('/') {
+        Some(("*", subtype)) => subtype == "*",
+        Some((family, subtype)) => token(family) && (subtype == "*" || token(subtype)),
+        None => false,
+    }
+}
+
 /// All of `candidates`, the nearest to `wanted` first; equally near ones in alphabetical order.
 pub fn nearest_first<'a>(
     wanted: &str,
@@ -175,6 +225,19 @@ mod tests {
         );
         assert_eq!(nearest("lisen", ["listen", "state"]), Some("listen"));
         assert_eq!(nearest("zzz", ["listen", "state"]), None);
+    }
+
+    #[test]
+    fn patterns_admit_what_they_say() {
+        let accepts = |patterns: &[&str]| Accepts::parse(patterns.iter().map(|p| (*p).to_owned()).collect());
+        let some = accepts(&["image/png", "video/*"]).unwrap();
+        assert!(some.admits("image/png") && some.admits("video/mp4"));
+        assert!(!some.admits("image/gif") && !some.admits("image") && !some.admits(""));
+        assert!(accepts(&["*/*"]).unwrap().admits("application/x-ours"));
+        for bad in ["", "image", "*/png", "Image/png", "image/png; q=1", "image/", "/png", "a/b/c"] {
+            accepts(&[bad]).unwrap_err();
+        }
+        accepts(&[]).unwrap_err();
     }
 
     #[test]

@@ -56,6 +56,15 @@ pub enum LaneKind {
     InProcess,
 }
 
+impl LaneKind {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InProcess => "in-process",
+        }
+    }
+}
+
 impl TryFrom<String> for LaneKind {
     type Error = String;
 

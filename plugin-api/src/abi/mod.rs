@@ -15,6 +15,7 @@
 mod export;
 mod guard;
 mod host;
+mod load;
 mod panics;
 mod types;
 
@@ -22,4 +23,5 @@ pub use export::{Export, Header, Note, check_mime_type, check_name, check_summar
 pub use host::{
     Build, Bytes, CallFailure, Instance, Module, Reply, ReplyAttachment, Run, SharedInstance, Sink,
 };
+pub use load::{HEADER_SYMBOL, LoadError};
 pub use types::*;

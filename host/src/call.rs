@@ -1,0 +1,149 @@
+//! A call, and the [`Lane`] that can carry one out. Knows no plugin, no thread and no process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use crate::error::CallError;
+use crate::names::PluginName;
+// The one arrow that points up: the key to the door hangs where the door is kept.
+use crate::runner::Pass;
+
+/// One execution of a plugin, from its request to its end.
+#[derive(Debug)]
+pub struct Call {
+    /// Its id, which is the id of its job too.
+    pub id: Uuid,
+    /// The id of the request that made it: in every log line.
+    pub request_id: Arc<str>,
+    /// Whom it is for.
+    pub plugin: PluginName,
+    /// The image.
+    pub payload: Payload,
+    /// Its MIME type, lower case and without parameters; empty if the request gave none.
+    pub mime_type: String,
+    /// The options, a JSON text; `None` for none.
+    pub options: Option<Box<RawValue>>,
+    cancelled: AtomicBool,
+    progress: AtomicU32,
+}
+
+impl Call {
+    /// A call that has not begun.
+    pub fn new(plugin: PluginName, payload: Payload, mime_type: String) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            request_id: Arc::from(""),
+            plugin,
+            payload,
+            mime_type,
+            options: None,
+            cancelled: AtomicBool::new(false),
+            progress: AtomicU32::new(0),
+        }
+    }
+
+    /// The options as the plugin gets them.
+    pub fn options_json(&self) -> &str {
+        self.options.as_deref().map_or("{}", RawValue::get)
+    }
+
+    /// Tells its code, if it listens, that nobody waits any more.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// The flag that [`cancel`](Self::cancel) sets.
+    pub fn cancelled(&self) -> &AtomicBool {
+        &self.cancelled
+    }
+
+    /// Notes the share that is done, 0 to 1.
+    pub fn set_progress(&self, fraction: f32) {
+        self.progress.store(fraction.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The share that is done, 0 to 1.
+    pub fn progress(&self) -> f32 {
+        f32::from_bits(self.progress.load(Ordering::Relaxed))
+    }
+}
+
+/// Where the bytes of an image are.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// In memory of the host's own.
+    Heap(Bytes),
+}
+
+impl Payload {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+/// The right to run one call, which goes where the code goes and is given back when that ends.
+#[derive(Debug)]
+pub struct Permit {
+    /// The place among the plugin's concurrent calls.
+    pub slot: OwnedSemaphorePermit,
+    /// When the answer is due.
+    pub deadline: Instant,
+}
+
+impl Permit {
+    /// The time that is left.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What a plugin gave, unchecked.
+pub type Outcome = Result<RawOutput, CallError>;
+
+/// An answer that nobody has looked at.
+#[derive(Debug)]
+pub struct RawOutput {
+    /// What the plugin says is a JSON object.
+    pub json: Bytes,
+    /// Binary data beside it.
+    pub attachments: Vec<Attachment>,
+}
+
+/// Binary data beside an answer.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    /// A file name.
+    pub name: String,
+    /// The MIME type of `data`.
+    pub mime_type: String,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+/// A place where a plugin's code runs.
+pub trait Lane: Send + Sync {
+    /// Enters the plugin, without any check. The [`Pass`] is the runner's own: nobody else can.
+    ///
+    /// The future may be dropped at any time. The permit then stays with the code until that ends.
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, pass: Pass)
+    -> BoxFuture<'static, Outcome>;
+
+    /// Whether the code runs on the task that polls, so that no deadline can interrupt it.
+    fn is_inline(&self) -> bool;
+
+    /// Whether code goes on after its call was given up: true where it cannot be ended.
+    fn outlives_deadline(&self) -> bool;
+
+    /// Why no call can be carried out any more, if so.
+    fn exhausted(&self) -> Option<String>;
+}

@@ -1,0 +1,167 @@
+//! How a plugin's calls have ended. Counting takes no lock: counters are sharded by thread.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Utc};
+use crossbeam_utils::CachePadded;
+
+use super::latency::{Latency, Percentiles};
+use crate::envelope::{Body, Envelope};
+
+const SHARDS: usize = 8;
+
+/// Counters, times and the latest error of a plugin, over all its generations.
+#[derive(Default)]
+pub struct Metrics {
+    shards: [CachePadded<Shard>; SHARDS],
+    latest: CachePadded<Latest>,
+    latency: OnceLock<Box<Latency>>,
+    last_error: ArcSwapOption<Body>,
+}
+
+#[derive(Default)]
+struct Shard {
+    successes: AtomicU64,
+    errors: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+#[derive(Default)]
+struct Latest {
+    state: AtomicU8,
+    nanoseconds: AtomicU64,
+    // Unix time in milliseconds.
+    used: AtomicI64,
+}
+
+const IDLE: u8 = 0;
+const SUCCESS: u8 = 1;
+
+/// All counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// `IDLE`, `SUCCESS` or `ERROR`.
+    pub state: &'static str,
+    /// Calls that gave a result.
+    pub successes: u64,
+    /// Calls that gave an error.
+    pub errors: u64,
+    /// How long the latest call took.
+    pub last: Option<Duration>,
+    /// How long calls took on average.
+    pub average: Option<Duration>,
+    /// When the latest call ended.
+    pub last_used: Option<DateTime<Utc>>,
+    /// The recent window's latencies.
+    pub latency: Option<Percentiles>,
+    /// The latest error.
+    pub last_error: Option<Arc<Body>>,
+}
+
+impl Metrics {
+    /// Counts a call that took from `began` to `ended`.
+    pub fn record(&self, began: Instant, ended: Instant, error: Option<&Envelope>) {
+        let took = u64::try_from((ended - began).as_nanos()).unwrap_or(u64::MAX);
+        let shard = &self.shards[shard_of_this_thread()];
+        let counter = if error.is_none() { &shard.successes } else { &shard.errors };
+        counter.fetch_add(1, Relaxed);
+        shard.nanoseconds.fetch_add(took, Relaxed);
+        self.latest.state.store(if error.is_none() { SUCCESS } else { SUCCESS + 1 }, Relaxed);
+        self.latest.nanoseconds.store(took, Relaxed);
+        self.latest.used.store(Utc::now().timestamp_millis(), Relaxed);
+        self.latency.get_or_init(Box::default).record(took, ended);
+        if let Some(envelope) = error {
+            self.last_error.store(Some(Arc::new(envelope.error.clone())));
+        }
+    }
+
+    /// Everything, as of now.
+    pub fn snapshot(&self) -> Snapshot {
+        let sum = |field: fn(&Shard) -> &AtomicU64| -> u64 {
+            self.shards.iter().map(|shard| field(shard).load(Relaxed)).sum()
+        };
+        let (successes, errors) = (sum(|s| &s.successes), sum(|s| &s.errors));
+        let calls = successes + errors;
+        let latest = &self.latest;
+        let state = match latest.state.load(Relaxed) {
+            IDLE => "IDLE",
+            SUCCESS => "SUCCESS",
+            _ => "ERROR",
+        };
+        Snapshot {
+            state,
+            successes,
+            errors,
+            last: (calls > 0).then(|| Duration::from_nanos(latest.nanoseconds.load(Relaxed))),
+            average: sum(|s| &s.nanoseconds).checked_div(calls).map(Duration::from_nanos),
+            last_used: (calls > 0)
+                .then(|| DateTime::from_timestamp_millis(latest.used.load(Relaxed)))
+                .flatten(),
+            latency: self.latency.get().and_then(|latency| latency.percentiles(Instant::now())),
+            last_error: self.last_error.load_full(),
+        }
+    }
+}
+
+fn shard_of_this_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    if SHARD.get() == usize::MAX {
+        SHARD.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
+    }
+    SHARD.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::CallError;
+
+    fn record(metrics: &Metrics, took: Duration, error: Option<&Envelope>) {
+        let began = Instant::now();
+        metrics.record(began, began + took, error);
+    }
+
+    #[test]
+    fn the_average_is_the_mean() {
+        let metrics = Metrics::default();
+        assert_eq!(metrics.snapshot().state, "IDLE");
+        assert_eq!(metrics.snapshot().average, None);
+        for micros in [10, 20, 60] {
+            record(&metrics, Duration::from_micros(micros), None);
+        }
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.average, Some(Duration::from_micros(30)));
+        assert_eq!(snapshot.last, Some(Duration::from_micros(60)));
+        assert_eq!((snapshot.successes, snapshot.errors, snapshot.state), (3, 0, "SUCCESS"));
+    }
+
+    #[test]
+    fn an_error_is_kept_until_the_next() {
+        let metrics = Metrics::default();
+        let envelope = Envelope::new(&CallError::Cancelled, None);
+        record(&metrics, Duration::ZERO, Some(&envelope));
+        record(&metrics, Duration::ZERO, None);
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.errors, snapshot.state), (1, "SUCCESS"));
+        assert_eq!(snapshot.last_error.unwrap().message, "cancelled");
+    }
+
+    #[test]
+    fn threads_lose_no_count() {
+        let metrics = Metrics::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1000).for_each(|_| record(&metrics, Duration::ZERO, None)));
+            }
+        });
+        assert_eq!(metrics.snapshot().successes, 4000);
+    }
+}

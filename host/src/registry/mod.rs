@@ -1,0 +1,102 @@
+//! The plugins by name, with their metrics and states. Knows no files and no way to run anything.
+//!
+//! Lookups read an immutable map that a change replaces whole, so no call waits for one.
+
+mod admission;
+mod latency;
+mod metrics;
+mod plugin;
+mod status;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+pub use metrics::Metrics;
+pub use plugin::{Declaration, OpenPlugin, Plugin, Serving};
+pub use status::{Lifecycle, PluginStatus, RefusedStatus};
+
+use crate::error::CallError;
+use crate::names::{PluginName, nearest_first};
+
+/// Holds every plugin that the host knows, and every file that it refused.
+#[derive(Default)]
+pub struct PluginRegistry {
+    entries: ArcSwap<Entries>,
+    writer: Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct Entries {
+    plugins: HashMap<PluginName, Arc<Plugin>>,
+    refused: Vec<RefusedStatus>,
+}
+
+impl PluginRegistry {
+    /// Adds a plugin, in place of one of the same name.
+    pub fn register(&self, plugin: Arc<Plugin>) {
+        self.change(|entries| {
+            entries.plugins.insert(plugin.name().clone(), plugin);
+        });
+    }
+
+    /// Notes the files that are not served, in place of all that were noted before.
+    pub fn set_refused(&self, refused: Vec<RefusedStatus>) {
+        self.change(|entries| entries.refused = refused);
+    }
+
+    /// The plugin of that name.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` where only a refused file has the name, else `plugin_not_found` with
+    /// the names that there are, nearest first.
+    pub fn get_plugin(&self, name: &str) -> Result<Arc<Plugin>, CallError> {
+        let entries = self.entries.load();
+        entries.plugins.get(name).cloned().ok_or_else(|| entries.explain_absence(name))
+    }
+
+    /// The names of all plugins, in order.
+    pub fn list_plugins(&self) -> Vec<PluginName> {
+        let mut names: Vec<_> = self.entries.load().plugins.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// All plugins, in order of their names.
+    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
+        let mut plugins: Vec<_> = self.entries.load().plugins.values().cloned().collect();
+        plugins.sort_by(|a, b| a.name().cmp(b.name()));
+        plugins
+    }
+
+    /// What there is to know of every plugin, in order of their names.
+    pub fn all_status(&self) -> Vec<PluginStatus> {
+        self.plugins().iter().map(|plugin| plugin.status()).collect()
+    }
+
+    /// The files that are not served, each with its reason.
+    pub fn refused(&self) -> Vec<RefusedStatus> {
+        self.entries.load().refused.clone()
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Entries)) {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = Entries::clone(&self.entries.load());
+        edit(&mut entries);
+        self.entries.store(Arc::new(entries));
+    }
+}
+
+impl Entries {
+    fn explain_absence(&self, name: &str) -> CallError {
+        let refused = self.refused.iter().find(|file| file.name.as_ref().is_some_and(|n| n.as_str() == name));
+        if let Some(file) = refused {
+            let reason = format!("{} (file {})", file.reason, file.file);
+            return CallError::Unavailable { reason, retry_after: None };
+        }
+        let names = nearest_first(name, self.plugins.keys().map(PluginName::as_str));
+        let available = names.into_iter().map(str::to_owned).collect();
+        CallError::UnknownPlugin { name: name.escape_default().take(64).collect(), available }
+    }
+}

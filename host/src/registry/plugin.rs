@@ -1,0 +1,169 @@
+//! One plugin: what it declares, what serves it once it was opened, how it has done.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use semver::Version;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::admission::Admission;
+use super::metrics::Metrics;
+use super::status::{Lifecycle, PluginStatus};
+use crate::call::{Lane, Permit};
+use crate::config::PluginConfig;
+use crate::error::CallError;
+use crate::names::{Accepts, Digest, PluginName};
+use crate::validation::{OptionsSchema, OutputRules};
+
+/// What a file says of the plugin in it, before any of it has run.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// The plugin's name.
+    pub name: PluginName,
+    /// The version of its crate.
+    pub version: Version,
+    /// One line on what it does.
+    pub description: String,
+    /// The MIME types that it takes.
+    pub accepts: Accepts,
+    /// Whether one instance may run several calls at a time.
+    pub thread_safe: bool,
+    /// The file's name in the folder.
+    pub file: String,
+    /// The hash of the file.
+    pub digest: Digest,
+}
+
+/// What serves a plugin's calls.
+pub struct Serving {
+    /// Where its code runs.
+    pub lane: Arc<dyn Lane>,
+    /// What its options are held to.
+    pub options: OptionsSchema,
+    /// What its answers are held to.
+    pub output: OutputRules,
+    /// The schema of its options, as it declares it.
+    pub options_schema: Value,
+    /// The schema of its output, as it declares it.
+    pub output_schema: Value,
+}
+
+/// Opens a plugin when it is first needed; the error is the reason why it cannot be served.
+pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, String>> + Send + Sync>;
+
+/// A plugin of the host's.
+pub struct Plugin {
+    declaration: Declaration,
+    config: PluginConfig,
+    admission: Admission,
+    metrics: Metrics,
+    open: OpenPlugin,
+    serving: OnceCell<Result<Serving, String>>,
+}
+
+impl Plugin {
+    /// A plugin that nobody has called yet.
+    pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
+        let admission = Admission::new(config.concurrency, config.queue);
+        let (metrics, serving) = (Metrics::default(), OnceCell::new());
+        Self { declaration, config, admission, metrics, open, serving }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &PluginName {
+        &self.declaration.name
+    }
+
+    /// What its file says of it.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// The operator's settings for it.
+    pub fn config(&self) -> &PluginConfig {
+        &self.config
+    }
+
+    /// What serves it, if it was opened and can be served.
+    pub fn serving_now(&self) -> Option<&Serving> {
+        self.serving.get().and_then(|opened| opened.as_ref().ok())
+    }
+
+    /// What serves it. The first to ask opens it.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` with the reason.
+    pub async fn serving(&self) -> Result<&Serving, CallError> {
+        let opened = match self.serving.get() {
+            Some(opened) => opened,
+            None => self.serving.get_or_init(|| (self.open)()).await,
+        };
+        let unavailable = |reason| CallError::Unavailable { reason, retry_after: None };
+        let serving = opened.as_ref().map_err(|reason| unavailable(reason.clone()))?;
+        serving.lane.exhausted().map_or(Ok(serving), |reason| Err(unavailable(reason)))
+    }
+
+    /// The right to run one call; waits its turn no longer than the plugin's deadline.
+    ///
+    /// # Errors
+    /// `overloaded` where too many wait already, `timeout` where the turn does not come.
+    pub async fn admit(&self, now: Instant) -> Result<Permit, CallError> {
+        self.admission.admit(now, self.config.deadline.duration()).await
+    }
+
+    /// How it has done.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Where it stands.
+    pub fn lifecycle(&self) -> Lifecycle {
+        match self.serving.get() {
+            None => Lifecycle::Loading,
+            Some(Err(_)) => Lifecycle::Rejected,
+            Some(Ok(serving)) if serving.lane.exhausted().is_some() => Lifecycle::Quarantined,
+            Some(Ok(_)) => Lifecycle::Ready,
+        }
+    }
+
+    /// All that there is to know of it.
+    pub fn status(&self) -> PluginStatus {
+        let declaration = &self.declaration;
+        let serving = self.serving_now();
+        PluginStatus {
+            name: declaration.name.clone(),
+            version: declaration.version.to_string(),
+            description: declaration.description.clone(),
+            file: declaration.file.clone(),
+            generation: declaration.digest.short(),
+            lane: self.config.lane.as_str(),
+            lifecycle: self.lifecycle(),
+            reason: self.reason(),
+            accepts: declaration.accepts.patterns().to_vec(),
+            thread_safe: declaration.thread_safe,
+            required: self.config.required,
+            options_schema: serving.map(|serving| serving.options_schema.clone()),
+            output_schema: serving.map(|serving| serving.output_schema.clone()),
+            calls: self.metrics.snapshot().into(),
+            in_flight: self.admission.in_flight(),
+            queued: self.admission.queued(),
+        }
+    }
+
+    /// Why it cannot be called, if so.
+    pub fn reason(&self) -> Option<String> {
+        match self.serving.get()? {
+            Ok(serving) => serving.lane.exhausted(),
+            Err(reason) => Some(reason.clone()),
+        }
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("declaration", &self.declaration).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! The one governed path into a plugin: validate, find, admit, run under a deadline, validate,
+//! envelope, record. Knows no library, no process and no HTTP.
+//!
+//! Only this module can make a [`Pass`], and without one no lane lets anybody in.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{Call, Outcome, Permit};
+use crate::envelope::Envelope;
+use crate::error::CallError;
+use crate::registry::{Plugin, PluginRegistry, Serving};
+use crate::validation::{self, InputLimits, Output};
+
+/// The key to a plugin's door.
+pub struct Pass(());
+
+/// Runs every call there is.
+pub struct ToolRunner {
+    registry: Arc<PluginRegistry>,
+    limits: InputLimits,
+    tasks: TaskTracker,
+}
+
+impl ToolRunner {
+    /// A runner for the plugins of `registry`; calls that outlive their callers count in `tasks`.
+    pub fn new(registry: Arc<PluginRegistry>, limits: InputLimits, tasks: TaskTracker) -> Self {
+        Self { registry, limits, tasks }
+    }
+
+    /// Carries out one call. Gives a result or an error, exactly one, whatever the plugin does.
+    ///
+    /// When the future is dropped the call is cancelled; it is recorded all the same.
+    ///
+    /// # Errors
+    /// The envelope of what went wrong.
+    pub async fn run(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.find(&call)));
+        match found.unwrap_or_else(|payload| Err(internal(&payload))) {
+            Ok(plugin) => self.run_in(plugin, call).await,
+            Err(error) => Err(enveloped(&error, &call)),
+        }
+    }
+
+    /// Everything that can be told before the plugin is touched.
+    fn find(&self, call: &Call) -> Result<Arc<Plugin>, CallError> {
+        validation::input(call, self.limits)?;
+        let plugin = self.registry.get_plugin(call.plugin.as_str())?;
+        let accepts = &plugin.declaration().accepts;
+        if !accepts.admits(&call.mime_type) {
+            let (found, accepts) = (call.mime_type.clone(), accepts.patterns().to_vec());
+            return Err(CallError::UnsupportedMimeType { found, accepts });
+        }
+        Ok(plugin)
+    }
+
+    /// The call runs in a task of its own, which a caller that hangs up leaves behind; only an
+    /// inline call needs none, because it cannot be left.
+    async fn run_in(&self, plugin: Arc<Plugin>, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
+        if plugin.serving_now().is_some_and(|serving| serving.lane.is_inline()) {
+            return govern(&plugin, &call).await;
+        }
+        let _waiting = CancelOnDrop(Arc::clone(&call));
+        let governed = Arc::clone(&call);
+        let task = self.tasks.spawn(async move { govern(&plugin, &governed).await });
+        task.await.unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
+    }
+}
+
+/// Tells the plugin's code that its caller has gone. Without effect once the call has ended.
+struct CancelOnDrop(Arc<Call>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
+    match admit(plugin, call).await {
+        Ok((serving, permit)) => execute(plugin, serving, call, permit).await,
+        Err(error) => Err(enveloped(&error, call)),
+    }
+}
+
+async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Permit), CallError> {
+    let serving = plugin.serving().await?;
+    serving.options.check(call.options.as_deref())?;
+    Ok((serving, plugin.admit(Instant::now()).await?))
+}
+
+/// Runs an admitted call and records how it ended.
+async fn execute(
+    plugin: &Plugin,
+    serving: &Serving,
+    call: &Arc<Call>,
+    permit: Permit,
+) -> Result<Output, Box<Envelope>> {
+    let began = Instant::now();
+    let due = permit.deadline;
+    let running = async {
+        let raw = enter(plugin, serving, call, permit).await?;
+        serving.output.check(raw)
+    };
+    let caught = AssertUnwindSafe(running).catch_unwind().await;
+    let mut outcome = caught.unwrap_or_else(|payload| Err(internal(&payload)));
+    let ended = Instant::now();
+    if serving.lane.is_inline() && ended > due {
+        outcome = Err(timed_out(plugin, false));
+    }
+    let outcome = outcome.map_err(|error| enveloped(&error, call));
+    plugin.metrics().record(began, ended, outcome.as_ref().err().map(Box::as_ref));
+    outcome
+}
+
+/// The one door. Inline code cannot be interrupted and is waited for; all other is given up when
+/// its answer is due.
+async fn enter(plugin: &Plugin, serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
+    let due = permit.deadline;
+    let entered = serving.lane.enter_unguarded(Arc::clone(call), permit, Pass(()));
+    if serving.lane.is_inline() {
+        return entered.await;
+    }
+    tokio::time::timeout_at(due.into(), entered).await.unwrap_or_else(|_| {
+        call.cancel();
+        Err(timed_out(plugin, serving.lane.outlives_deadline()))
+    })
+}
+
+fn timed_out(plugin: &Plugin, still_running: bool) -> CallError {
+    CallError::TimedOut { deadline: plugin.config().deadline.duration(), still_running }
+}
+
+fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {
+    Box::new(Envelope::new(error, Some(&call.plugin)))
+}
+
+/// A panic here is the host's own: those of plugins end at their guard.
+fn internal(payload: &Box<dyn Any + Send>) -> CallError {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    CallError::Internal { traceback: format!("panic: {}", text.unwrap_or("without text")) }
+}

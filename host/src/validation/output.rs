@@ -1,0 +1,200 @@
+//! A plugin's answer before anybody gets it: a JSON object within bounds, passed on as the bytes
+//! that came. A tree is built only where the plugin's own schema must be checked.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::schema::{BadSchema, Schema};
+use crate::call::{Attachment, RawOutput};
+use crate::error::CallError;
+
+/// The deepest nesting of an answer.
+const MAX_DEPTH: usize = 100;
+/// The most values in an answer.
+const MAX_VALUES: usize = 1_000_000;
+
+/// An answer that was checked.
+#[derive(Clone)]
+pub struct Output {
+    json: Bytes,
+    /// Binary data beside it.
+    pub attachments: Vec<Attachment>,
+}
+
+impl Output {
+    /// The JSON object, as the bytes that came.
+    pub fn json(&self) -> &Bytes {
+        &self.json
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(&self.json);
+        f.debug_struct("Output").field("json", &text).finish_non_exhaustive()
+    }
+}
+
+/// What an answer is held to.
+#[derive(Debug)]
+pub struct OutputRules {
+    max_bytes: usize,
+    schema: Option<Schema>,
+}
+
+impl OutputRules {
+    /// Rules with a bound on JSON and attachments together, and the plugin's schema if its answers
+    /// are to be held to it.
+    ///
+    /// # Errors
+    /// When the schema is none.
+    pub fn compile(max_bytes: usize, schema: Option<&Value>) -> Result<Self, BadSchema> {
+        let schema = schema.map(|schema| Schema::compile("output", schema)).transpose()?;
+        Ok(Self { max_bytes, schema })
+    }
+
+    /// Checks an answer.
+    ///
+    /// # Errors
+    /// `invalid_output` with what is wrong.
+    pub fn check(&self, raw: RawOutput) -> Result<Output, CallError> {
+        let RawOutput { json, attachments } = raw;
+        self.check_size(&json, &attachments)?;
+        let text = read(&json)?;
+        check_kind(text)?;
+        check_shape(text.as_bytes())?;
+        self.check_schema(text)?;
+        Ok(Output { json, attachments })
+    }
+
+    fn check_size(&self, json: &Bytes, attachments: &[Attachment]) -> Result<(), CallError> {
+        let total = attachments.iter().map(|a| a.data.len()).fold(json.len(), usize::saturating_add);
+        if total > self.max_bytes {
+            let limit = self.max_bytes;
+            let problem = format!("the plugin answered {total} bytes, over the limit of {limit}");
+            return Err(CallError::invalid_output(problem));
+        }
+        Ok(())
+    }
+
+    fn check_schema(&self, text: &str) -> Result<(), CallError> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let value: Value = serde_json::from_str(text).map_err(not_json)?;
+        schema.check(&value).map_err(|violations| {
+            let (path, reason) =
+                violations.first().map_or(("", ""), |v| (v.path.as_str(), v.reason.as_str()));
+            let problem = format!("the plugin broke its own schema at `{path}`: {reason}");
+            CallError::invalid_output(problem)
+        })
+    }
+}
+
+/// The text, once it is known to be one JSON value in UTF-8.
+fn read(json: &[u8]) -> Result<&str, CallError> {
+    let value: &RawValue = serde_json::from_slice(json).map_err(not_json)?;
+    Ok(value.get())
+}
+
+fn not_json(error: serde_json::Error) -> CallError {
+    CallError::invalid_output(format_args!("the plugin answered no valid JSON: {error}"))
+}
+
+fn check_kind(text: &str) -> Result<(), CallError> {
+    match text.as_bytes().first() {
+        Some(b'{') => Ok(()),
+        Some(b'n') => Err(CallError::invalid_output("Plugin returned None")),
+        _ => Err(CallError::invalid_output("Plugin output must be a dict")),
+    }
+}
+
+/// Bounds depth and number of values in one pass; the text is known to be valid.
+fn check_shape(text: &[u8]) -> Result<(), CallError> {
+    let (mut depth, mut values, mut at) = (0_usize, 1_usize, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => at = end_of_string(text, at + 1),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b',' => values += 1,
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            let problem = format!("the plugin's answer nests deeper than {MAX_DEPTH}");
+            return Err(CallError::invalid_output(problem));
+        }
+        at += 1;
+    }
+    if values > MAX_VALUES {
+        let problem = format!("the plugin answered {values} values, over the limit of {MAX_VALUES}");
+        return Err(CallError::invalid_output(problem));
+    }
+    Ok(())
+}
+
+/// Where the string that begins at `at` has its closing quote.
+fn end_of_string(text: &[u8], mut at: usize) -> usize {
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(json: impl Into<Vec<u8>>, expected: &str) {
+        let schema = json!({"properties": {"score": {"type": "number"}}});
+        let rules = OutputRules::compile(16 << 20, Some(&schema)).unwrap();
+        let raw = RawOutput { json: Bytes::from(json.into()), attachments: Vec::new() };
+        let found = rules.check(raw).map_or_else(|error| error.to_string(), |_| "fine".to_owned());
+        assert!(found.contains(expected), "{found} does not contain {expected}");
+    }
+
+    #[test]
+    fn output_must_be_an_object() {
+        check(r#"{"ok": true}"#, "fine");
+        check(" {} ", "fine");
+        check("null", "Plugin returned None");
+        check("\"not a dict\"", "Plugin output must be a dict");
+        check("[]", "Plugin output must be a dict");
+        check("", "no valid JSON");
+        check("{} {}", "no valid JSON");
+    }
+
+    #[test]
+    fn output_must_be_json_in_utf_8() {
+        check(*b"{\"a\": \"\xff\"}", "no valid JSON");
+        check(r#"{"score": NaN}"#, "no valid JSON");
+        check(r#"{"score": null}"#, "broke its own schema at `/score`");
+    }
+
+    #[test]
+    fn output_is_bounded() {
+        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        check(deep, "nests deeper than 100");
+        check(r#"{"a": "[[[[\"{{{{"}"#.replace("[", &"[".repeat(200)), "fine");
+        let many = format!("{{\"a\": [{}1]}}", "1,".repeat(1_000_000));
+        check(many, "1000001 values");
+        check(format!("{{\"a\": \"{}\"}}", "x".repeat(16 << 20)), "over the limit");
+    }
+
+    #[test]
+    fn attachments_count_towards_the_bound() {
+        let rules = OutputRules::compile(100, None).unwrap();
+        let data = Bytes::from(vec![0; 99]);
+        let mime_type = "image/png".to_owned();
+        let attachment = Attachment { name: "a.png".to_owned(), mime_type, data };
+        let raw = RawOutput { json: Bytes::from("{}"), attachments: vec![attachment] };
+        assert!(rules.check(raw).unwrap_err().to_string().contains("101 bytes"));
+    }
+}
