@@ -57,20 +57,30 @@ impl Text {
             Ok(bytes) => bytes,
             Err(source) => return Err(ConfigError::Unreadable { path, source }),
         };
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(error) => Err(ConfigError::NotText {
-                path,
-                offset: error.utf8_error().valid_up_to(),
-            }),
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // Some editors begin a file with a mark that nobody sees; it would count as a column.
+        let text = text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text);
+        let text = Self { path, text };
+        match str::from_utf8(&bytes) {
+            Ok(_) => Ok(text),
+            Err(error) => {
+                let offset = error.valid_up_to();
+                Err(text.fault(None, &(offset..offset), Problem::NotText))
+            }
         }
     }
 
     fn parse(self) -> Result<Document, ConfigError> {
-        let tree = DeTable::parse(&self.text).map_err(|error| self.syntax_fault(&error))?;
+        let (tree, errors) = DeTable::parse_recoverable(&self.text);
         let places = Places::of(tree.get_ref());
-        if let Some((place, problem)) = places.first_unknown() {
-            return Err(self.fault(None, &place.key, problem));
+        if let Some(error) = errors.first() {
+            return Err(self.syntax_fault(&places, error));
+        }
+        if let Some((place, problem)) = places.first_misplaced() {
+            return Err(self.misplaced(place, problem));
         }
         match Layer::deserialize(Deserializer::from(tree)) {
             Ok(layer) => Ok(Document {
@@ -86,10 +96,26 @@ impl Text {
         }
     }
 
-    fn syntax_fault(&self, error: &toml::de::Error) -> ConfigError {
+    fn syntax_fault(&self, places: &Places, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or_default();
-        let problem = Problem::Syntax(error.message().to_owned());
-        self.fault(None, &span, problem)
+        let place = places.around(&span);
+        let found = self.text.get(span.clone()).unwrap_or_default();
+        let text = match error.message() {
+            message if found.is_empty() => message.to_owned(),
+            // The parser guesses by the first letter: for `info` it misses the number `inf`.
+            _ if place.is_some_and(|place| place.value == span) => {
+                format!("`{found}` is no value: text stands in quotes")
+            }
+            message => format!("{message} `{found}`"),
+        };
+        self.value_fault(place, &span, Problem::Syntax(text))
+    }
+
+    fn misplaced(&self, place: &Place, problem: Problem) -> ConfigError {
+        match problem {
+            Problem::UnknownKey { .. } => self.fault(None, &place.key, problem),
+            _ => self.value_fault(Some(place), &place.value, problem),
+        }
     }
 
     fn value_fault(

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
@@ -20,6 +19,8 @@ pub(super) struct Place {
     pub(super) key: Range<usize>,
     /// Where its value stands, in bytes.
     pub(super) value: Range<usize>,
+    /// What the value is, if it is no table.
+    scalar: Option<&'static str>,
 }
 
 impl Places {
@@ -30,11 +31,10 @@ impl Places {
         Self(places)
     }
 
-    /// The first key that its table does not have.
-    pub(super) fn first_unknown(&self) -> Option<(&Place, Problem)> {
-        self.0
-            .iter()
-            .find_map(|place| Some((place, place.unknown()?)))
+    /// The first key that should not be there, or not with such a value.
+    pub(super) fn first_misplaced(&self) -> Option<(&Place, Problem)> {
+        let misplaced = |place| Some((place, Place::problem(place)?));
+        self.0.iter().find_map(misplaced)
     }
 
     /// The innermost key that `span` belongs to.
@@ -55,34 +55,46 @@ impl Places {
 impl Place {
     /// The whole key, as it could be written at the top of the file.
     pub(super) fn dotted(&self) -> String {
-        self.path.join(".")
+        self.path.join(".").escape_debug().to_string()
     }
 
-    fn unknown(&self) -> Option<Problem> {
+    fn problem(&self) -> Option<Problem> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let (key, table) = path.split_last()?;
-        let known = keys::of(table)?;
-        if known.contains(key) {
-            return None;
+        let known = keys::of(table).is_none_or(|known| known.contains(key));
+        if !known {
+            return Some(unknown(key, table));
         }
-        Some(Problem::UnknownKey {
-            key: key.escape_debug().to_string(),
-            table: table.join("."),
-            nearest: nearest(key, known.iter().copied()).map(str::to_owned),
-        })
+        // A list would do for a struct in serde's eyes: its fields in the order of our source.
+        let scalar = self.scalar.filter(|_| keys::is_table(&path))?;
+        Some(Problem::NoTable(scalar))
+    }
+}
+
+fn unknown(key: &str, table: &[&str]) -> Problem {
+    let known = keys::of(table).unwrap_or_default().iter().copied();
+    Problem::UnknownKey {
+        key: key.escape_debug().to_string(),
+        table: table.join("."),
+        nearest: keys::home(key).or_else(|| nearest(key, known).map(str::to_owned)),
     }
 }
 
 fn collect(table: &DeTable<'_>, outer: &[String], places: &mut Vec<Place>) {
     for (key, value) in table {
         let path = [outer, &[key.get_ref().to_string()]].concat();
-        if let DeValue::Table(inner) = value.get_ref() {
+        let inner = match value.get_ref() {
+            DeValue::Table(inner) => Some(inner),
+            _ => None,
+        };
+        if let Some(inner) = inner {
             collect(inner, &path, places);
         }
         places.push(Place {
             path,
-            key: Spanned::span(key),
-            value: Spanned::span(value),
+            key: key.span(),
+            value: value.span(),
+            scalar: inner.is_none().then(|| value.get_ref().type_str()),
         });
     }
 }
