@@ -13,6 +13,9 @@ use super::error::{ConfigError, InFile, Problem};
 use super::layer::Layer;
 use super::places::{Place, Places};
 
+/// Some editors begin a file with this, and nobody sees it; it would count as a column.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A configuration file that was read and found good.
 pub(super) struct Document {
     text: Text,
@@ -39,7 +42,7 @@ impl Document {
     /// A problem that only shows when all sources are known: with the value at `path`.
     pub(super) fn fault_at(&self, path: &[&str], problem: Problem) -> ConfigError {
         match self.places.at(path) {
-            Some(place) => self.text.value_fault(Some(place), &place.value, problem),
+            Some(place) => self.text.fault(Some(place), &place.value, problem),
             None => self.text.fault(None, &(0..0), problem),
         }
     }
@@ -57,14 +60,10 @@ impl Text {
             Ok(bytes) => bytes,
             Err(source) => return Err(ConfigError::Unreadable { path, source }),
         };
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        // Some editors begin a file with a mark that nobody sees; it would count as a column.
-        let text = text
-            .strip_prefix('\u{feff}')
-            .map(str::to_owned)
-            .unwrap_or(text);
+        let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+        let text = String::from_utf8_lossy(bytes).into_owned();
         let text = Self { path, text };
-        match str::from_utf8(&bytes) {
+        match str::from_utf8(bytes) {
             Ok(_) => Ok(text),
             Err(error) => {
                 let offset = error.valid_up_to();
@@ -79,8 +78,11 @@ impl Text {
         if let Some(error) = errors.first() {
             return Err(self.syntax_fault(&places, error));
         }
-        if let Some((place, problem)) = places.first_misplaced() {
-            return Err(self.misplaced(place, problem));
+        if let Some((place, problem)) = places.first_unknown() {
+            return Err(self.fault(None, &place.key, problem));
+        }
+        if let Some((place, problem)) = places.first_no_table() {
+            return Err(self.fault(Some(place), &place.value, problem));
         }
         match Layer::deserialize(Deserializer::from(tree)) {
             Ok(layer) => Ok(Document {
@@ -91,7 +93,7 @@ impl Text {
             Err(error) => {
                 let span = error.span().unwrap_or_default();
                 let problem = Problem::Value(error.message().to_owned());
-                Err(self.value_fault(places.around(&span), &span, problem))
+                Err(self.fault(places.around(&span), &span, problem))
             }
         }
     }
@@ -108,30 +110,15 @@ impl Text {
             }
             message => format!("{message} `{found}`"),
         };
-        self.value_fault(place, &span, Problem::Syntax(text))
+        self.fault(place, &span, Problem::Syntax(text))
     }
 
-    fn misplaced(&self, place: &Place, problem: Problem) -> ConfigError {
-        match problem {
-            Problem::UnknownKey { .. } => self.fault(None, &place.key, problem),
-            _ => self.value_fault(Some(place), &place.value, problem),
-        }
-    }
-
-    fn value_fault(
-        &self,
-        place: Option<&Place>,
-        span: &Range<usize>,
-        problem: Problem,
-    ) -> ConfigError {
-        self.fault(place.map(Place::dotted), span, problem)
-    }
-
-    fn fault(&self, key: Option<String>, span: &Range<usize>, problem: Problem) -> ConfigError {
+    /// Names the key of `place`, and shows `span`.
+    fn fault(&self, place: Option<&Place>, span: &Range<usize>, problem: Problem) -> ConfigError {
         let (line, column) = self.position(span.start);
         let name = self.path.display().to_string();
         ConfigError::InFile(Box::new(InFile {
-            key,
+            key: place.map(Place::dotted),
             problem,
             line,
             column,

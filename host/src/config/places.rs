@@ -31,10 +31,18 @@ impl Places {
         Self(places)
     }
 
-    /// The first key that should not be there, or not with such a value.
-    pub(super) fn first_misplaced(&self) -> Option<(&Place, Problem)> {
-        let misplaced = |place| Some((place, Place::problem(place)?));
-        self.0.iter().find_map(misplaced)
+    /// The first key that its table does not have.
+    pub(super) fn first_unknown(&self) -> Option<(&Place, Problem)> {
+        let unknown = |place| Some((place, Place::unknown(place)?));
+        self.0.iter().find_map(unknown)
+    }
+
+    /// The first key that should be a table and is none.
+    ///
+    /// serde would not mind a list: it takes one for the fields of a struct in the order of our source.
+    pub(super) fn first_no_table(&self) -> Option<(&Place, Problem)> {
+        let no_table = |place| Some((place, Place::no_table(place)?));
+        self.0.iter().find_map(no_table)
     }
 
     /// The innermost key that `span` belongs to.
@@ -58,25 +66,28 @@ impl Place {
         self.path.join(".").escape_debug().to_string()
     }
 
-    fn problem(&self) -> Option<Problem> {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+    fn unknown(&self) -> Option<Problem> {
+        let path = self.path();
         let (key, table) = path.split_last()?;
-        let known = keys::of(table).is_none_or(|known| known.contains(key));
-        if !known {
-            return Some(unknown(key, table));
+        let known = keys::of(table)?;
+        if known.contains(key) {
+            return None;
         }
-        // A list would do for a struct in serde's eyes: its fields in the order of our source.
-        let scalar = self.scalar.filter(|_| keys::is_table(&path))?;
+        let near = || nearest(key, known.iter().copied()).map(str::to_owned);
+        Some(Problem::UnknownKey {
+            key: key.escape_debug().to_string(),
+            table: table.join(".").escape_debug().to_string(),
+            nearest: keys::home(key).or_else(near),
+        })
+    }
+
+    fn no_table(&self) -> Option<Problem> {
+        let scalar = self.scalar.filter(|_| keys::is_table(&self.path()))?;
         Some(Problem::NoTable(scalar))
     }
-}
 
-fn unknown(key: &str, table: &[&str]) -> Problem {
-    let known = keys::of(table).unwrap_or_default().iter().copied();
-    Problem::UnknownKey {
-        key: key.escape_debug().to_string(),
-        table: table.join("."),
-        nearest: keys::home(key).or_else(|| nearest(key, known).map(str::to_owned)),
+    fn path(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
     }
 }
 
