@@ -13,6 +13,9 @@ use super::error::{ConfigError, InFile, Problem};
 use super::layer::Layer;
 use super::places::{Place, Places};
 
+/// Some editors begin a file with this, and nobody sees it; it would count as a column.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A configuration file that was read and found good.
 pub(super) struct Document {
     text: Text,
@@ -39,7 +42,7 @@ impl Document {
     /// A problem that only shows when all sources are known: with the value at `path`.
     pub(super) fn fault_at(&self, path: &[&str], problem: Problem) -> ConfigError {
         match self.places.at(path) {
-            Some(place) => self.text.value_fault(Some(place), &place.value, problem),
+            Some(place) => self.text.fault(Some(place), &place.value, problem),
             None => self.text.fault(None, &(0..0), problem),
         }
     }
@@ -57,20 +60,29 @@ impl Text {
             Ok(bytes) => bytes,
             Err(source) => return Err(ConfigError::Unreadable { path, source }),
         };
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self { path, text }),
-            Err(error) => Err(ConfigError::NotText {
-                path,
-                offset: error.utf8_error().valid_up_to(),
-            }),
+        let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let text = Self { path, text };
+        match str::from_utf8(bytes) {
+            Ok(_) => Ok(text),
+            Err(error) => {
+                let offset = error.valid_up_to();
+                Err(text.fault(None, &(offset..offset), Problem::NotText))
+            }
         }
     }
 
     fn parse(self) -> Result<Document, ConfigError> {
-        let tree = DeTable::parse(&self.text).map_err(|error| self.syntax_fault(&error))?;
+        let (tree, errors) = DeTable::parse_recoverable(&self.text);
         let places = Places::of(tree.get_ref());
+        if let Some(error) = errors.first() {
+            return Err(self.syntax_fault(&places, error));
+        }
         if let Some((place, problem)) = places.first_unknown() {
             return Err(self.fault(None, &place.key, problem));
+        }
+        if let Some((place, problem)) = places.first_no_table() {
+            return Err(self.fault(Some(place), &place.value, problem));
         }
         match Layer::deserialize(Deserializer::from(tree)) {
             Ok(layer) => Ok(Document {
@@ -81,31 +93,32 @@ impl Text {
             Err(error) => {
                 let span = error.span().unwrap_or_default();
                 let problem = Problem::Value(error.message().to_owned());
-                Err(self.value_fault(places.around(&span), &span, problem))
+                Err(self.fault(places.around(&span), &span, problem))
             }
         }
     }
 
-    fn syntax_fault(&self, error: &toml::de::Error) -> ConfigError {
+    fn syntax_fault(&self, places: &Places, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or_default();
-        let problem = Problem::Syntax(error.message().to_owned());
-        self.fault(None, &span, problem)
+        let place = places.around(&span);
+        let found = self.text.get(span.clone()).unwrap_or_default();
+        let text = match error.message() {
+            message if found.is_empty() => message.to_owned(),
+            // The parser guesses by the first letter: for `info` it misses the number `inf`.
+            _ if place.is_some_and(|place| place.value == span) => {
+                format!("`{found}` is no value: text stands in quotes")
+            }
+            message => format!("{message} `{found}`"),
+        };
+        self.fault(place, &span, Problem::Syntax(text))
     }
 
-    fn value_fault(
-        &self,
-        place: Option<&Place>,
-        span: &Range<usize>,
-        problem: Problem,
-    ) -> ConfigError {
-        self.fault(place.map(Place::dotted), span, problem)
-    }
-
-    fn fault(&self, key: Option<String>, span: &Range<usize>, problem: Problem) -> ConfigError {
+    /// Names the key of `place`, and shows `span`.
+    fn fault(&self, place: Option<&Place>, span: &Range<usize>, problem: Problem) -> ConfigError {
         let (line, column) = self.position(span.start);
         let name = self.path.display().to_string();
         ConfigError::InFile(Box::new(InFile {
-            key,
+            key: place.map(Place::dotted),
             problem,
             line,
             column,

@@ -133,6 +133,13 @@ fn layer(name: &str, value: &OsStr, path: &[&str]) -> Result<Layer, ConfigError>
 fn unknown(name: &str, known: &BTreeMap<String, Option<KeyPath>>) -> ConfigError {
     ConfigError::UnknownVariable {
         name: name.escape_debug().to_string(),
-        nearest: nearest(name, known.keys().map(String::as_str)).map(str::to_owned),
+        nearest: nearest(without_prefix(name), known.keys().map(without_prefix))
+            .map(|name| format!("{PREFIX}{name}")),
     }
+}
+
+/// What all of them share would make all of them seem near.
+fn without_prefix<S: AsRef<str> + ?Sized>(name: &S) -> &str {
+    let name = name.as_ref();
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }

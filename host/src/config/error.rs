@@ -19,14 +19,6 @@ pub enum ConfigError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is no text.
-    #[error("the configuration `{}` is not UTF-8 text from byte {offset} on", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// Where the first bad byte stands, from 0.
-        offset: usize,
-    },
     /// Something in the file is wrong.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -58,7 +50,6 @@ impl ConfigError {
         let mut line = match self {
             Self::InFile(fault) => fault.place(),
             Self::Unreadable { .. }
-            | Self::NotText { .. }
             | Self::Given { .. }
             | Self::UnknownVariable { .. }
             | Self::NoState => String::new(),
@@ -69,7 +60,7 @@ impl ConfigError {
             write!(line, "{gap}{error}").expect("a string takes any text");
             cause = error.source();
         }
-        line.replace(['\n', '\r'], " ")
+        line.replace(char::is_control, " ")
     }
 }
 
@@ -100,6 +91,9 @@ impl InFile {
 /// What is wrong with one setting.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
+    /// The file is no text.
+    #[error("from here on it is not UTF-8 text")]
+    NotText,
     /// The file is no TOML.
     #[error("{0}")]
     Syntax(String),
@@ -113,6 +107,9 @@ pub enum Problem {
         /// What was probably meant.
         nearest: Option<String>,
     },
+    /// A value stands where a table should.
+    #[error("expected a table, found the {0}")]
+    NoTable(&'static str),
     /// The value has the wrong type, or is out of bounds.
     #[error("{0}")]
     Value(String),

@@ -30,6 +30,18 @@ pub(super) fn of(path: &[&str]) -> Option<&'static [&'static str]> {
     }
 }
 
+/// Whether only a table can stand at `path`.
+pub(super) fn is_table(path: &[&str]) -> bool {
+    path == ["plugin"] || of(path).is_some()
+}
+
+/// Where a key of this very name would stand.
+pub(super) fn home(key: &str) -> Option<String> {
+    let has = |table: &&[&str]| of(table).is_some_and(|keys| keys.contains(&key));
+    let table = TABLES.into_iter().find(has)?;
+    Some([table, &[key]].concat().join("."))
+}
+
 /// The fields that a struct asks for: the list is derived, so it cannot fall behind the struct.
 fn fields<'de, T: Deserialize<'de>>() -> Option<&'static [&'static str]> {
     let mut fields = None;

@@ -172,3 +172,6 @@ pub enum LogFormat {
     /// For machines: one object a line.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
@@ -20,6 +19,8 @@ pub(super) struct Place {
     pub(super) key: Range<usize>,
     /// Where its value stands, in bytes.
     pub(super) value: Range<usize>,
+    /// What the value is, if it is no table.
+    scalar: Option<&'static str>,
 }
 
 impl Places {
@@ -32,9 +33,16 @@ impl Places {
 
     /// The first key that its table does not have.
     pub(super) fn first_unknown(&self) -> Option<(&Place, Problem)> {
-        self.0
-            .iter()
-            .find_map(|place| Some((place, place.unknown()?)))
+        let unknown = |place| Some((place, Place::unknown(place)?));
+        self.0.iter().find_map(unknown)
+    }
+
+    /// The first key that should be a table and is none.
+    ///
+    /// serde would not mind a list: it takes one for the fields of a struct in the order of our source.
+    pub(super) fn first_no_table(&self) -> Option<(&Place, Problem)> {
+        let no_table = |place| Some((place, Place::no_table(place)?));
+        self.0.iter().find_map(no_table)
     }
 
     /// The innermost key that `span` belongs to.
@@ -55,34 +63,49 @@ impl Places {
 impl Place {
     /// The whole key, as it could be written at the top of the file.
     pub(super) fn dotted(&self) -> String {
-        self.path.join(".")
+        self.path.join(".").escape_debug().to_string()
     }
 
     fn unknown(&self) -> Option<Problem> {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let path = self.path();
         let (key, table) = path.split_last()?;
         let known = keys::of(table)?;
         if known.contains(key) {
             return None;
         }
+        let near = || nearest(key, known.iter().copied()).map(str::to_owned);
         Some(Problem::UnknownKey {
             key: key.escape_debug().to_string(),
-            table: table.join("."),
-            nearest: nearest(key, known.iter().copied()).map(str::to_owned),
+            table: table.join(".").escape_debug().to_string(),
+            nearest: keys::home(key).or_else(near),
         })
+    }
+
+    fn no_table(&self) -> Option<Problem> {
+        let scalar = self.scalar.filter(|_| keys::is_table(&self.path()))?;
+        Some(Problem::NoTable(scalar))
+    }
+
+    fn path(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
     }
 }
 
 fn collect(table: &DeTable<'_>, outer: &[String], places: &mut Vec<Place>) {
     for (key, value) in table {
         let path = [outer, &[key.get_ref().to_string()]].concat();
-        if let DeValue::Table(inner) = value.get_ref() {
+        let inner = match value.get_ref() {
+            DeValue::Table(inner) => Some(inner),
+            _ => None,
+        };
+        if let Some(inner) = inner {
             collect(inner, &path, places);
         }
         places.push(Place {
             path,
-            key: Spanned::span(key),
-            value: Spanned::span(value),
+            key: key.span(),
+            value: value.span(),
+            scalar: inner.is_none().then(|| value.get_ref().type_str()),
         });
     }
 }

@@ -14,7 +14,7 @@ use super::units::{ByteSize, Span};
 pub struct PluginConfig {
     /// Where its code runs. Default: in-process, the only lane so far.
     pub lane: LaneKind,
-    /// How long a call may take, waiting in the queue included. Default: 30 s.
+    /// How long a call may take. Default: 30 s.
     pub deadline: Span,
     /// How many calls run at once. Default: the number of cores.
     pub concurrency: usize,

@@ -55,12 +55,13 @@ impl TryFrom<String> for Level {
             ));
         }
         // The filter takes any word for the name of a module, so a mistyped level would silence the log.
-        match nearest(&text.to_lowercase(), LEVELS) {
-            Some(level) if !text.eq_ignore_ascii_case(level) => Err(format!(
-                "`{}` is no level: did you mean `{level}`?",
-                text.escape_debug()
-            )),
-            _ => Ok(Self(text)),
+        let mistyped = text.split(',').map(str::trim).find_map(|word| {
+            let level = nearest(&word.to_lowercase(), LEVELS)?;
+            (!word.eq_ignore_ascii_case(level)).then_some((word, level))
+        });
+        match mistyped {
+            Some((word, level)) => Err(format!("`{word}` is no level: did you mean `{level}`?")),
+            None => Ok(Self(text)),
         }
     }
 }

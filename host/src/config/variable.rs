@@ -69,8 +69,9 @@ impl<'de> Deserializer<'de> for Nested<'de> {
 
     /// The value of a table is written as in the file: `{ size = 3 }`.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let value = toml::de::ValueDeserializer::parse(self.text).map_err(short)?;
-        value.deserialize_map(visitor).map_err(short)
+        toml::de::ValueDeserializer::parse(self.text)
+            .and_then(|value| value.deserialize_map(visitor))
+            .map_err(|error| short(&error))
     }
 
     forward_to_deserialize_any! {
@@ -80,7 +81,6 @@ impl<'de> Deserializer<'de> for Nested<'de> {
 }
 
 /// Without the picture of the source that a parser's error brings along.
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn short(error: toml::de::Error) -> Error {
+fn short(error: &toml::de::Error) -> Error {
     Error::custom(error.message())
 }

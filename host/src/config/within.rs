@@ -53,7 +53,7 @@ impl Quantity for u64 {
 }
 
 impl Quantity for ByteSize {
-    const FORM: &'static str = "a size such as \"64MiB\"";
+    const FORM: &'static str = "a size such as \"64MiB\",";
 
     fn of(count: u64) -> Self {
         Self::new(count)
@@ -69,7 +69,7 @@ impl Quantity for ByteSize {
 }
 
 impl Quantity for Span {
-    const FORM: &'static str = "a duration such as \"30s\"";
+    const FORM: &'static str = "a duration such as \"30s\",";
 
     fn of(count: u64) -> Self {
         Self::millis(count)

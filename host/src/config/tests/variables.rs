@@ -1,0 +1,128 @@
+//! What variables and flags may not say, and how it is told.
+
+use super::*;
+
+/// Each first line is a variable, each second line what is said of it.
+const WRONG: &str = r#"
+BULKHEAD_SERVER_LISEN=x
+unknown variable `BULKHEAD_SERVER_LISEN`: did you mean `BULKHEAD_SERVER_LISTEN`?
+BULKHEAD_PLUGIN_DIR=x
+unknown variable `BULKHEAD_PLUGIN_DIR`: did you mean `BULKHEAD_PLUGINS_DIR`?
+BULKHEAD_ZZZ=
+unknown variable `BULKHEAD_ZZZ`
+BULKHEAD_PLUGIN_QR_DEADLINE=1s
+unknown variable `BULKHEAD_PLUGIN_QR_DEADLINE`
+BULKHEAD_PLUGINS_DEFAULTS=1
+unknown variable `BULKHEAD_PLUGINS_DEFAULTS`: did you mean `BULKHEAD_PLUGINS_DEFAULT`?
+BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY=0
+`BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY`: invalid value: integer `0`, expected a whole number from 1 to 1024
+BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY=many
+`BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY`: invalid type: string "many", expected a whole number from 1 to 1024
+BULKHEAD_PLUGINS_DEFAULTS_LANE=process
+`BULKHEAD_PLUGINS_DEFAULTS_LANE`: the lane `process` is not there yet: `in-process` is the only one so far
+BULKHEAD_PLUGINS_DEFAULTS_INLINE=yes
+`BULKHEAD_PLUGINS_DEFAULTS_INLINE`: invalid type: string "yes", expected a boolean
+BULKHEAD_PLUGINS_DEFAULTS_SETTINGS=a
+`BULKHEAD_PLUGINS_DEFAULTS_SETTINGS`: string values must be quoted, expected literal string
+BULKHEAD_SERVER_DRAIN=30
+`BULKHEAD_SERVER_DRAIN`: invalid type: integer `30`, expected a duration such as "30s", from 0s to 1day
+BULKHEAD_SERVER_LISTEN=8077
+`BULKHEAD_SERVER_LISTEN`: `8077` is no address and port: write "127.0.0.1:8077" or "[::1]:8077"
+BULKHEAD_LOG=inof
+`BULKHEAD_LOG`: `inof` is no level: did you mean `info`?
+BULKHEAD_LOG_FORMAT=xml
+`BULKHEAD_LOG_FORMAT`: unknown variant `xml`, expected one of `auto`, `text`, `json`
+"#;
+
+const EXPOSED: &str = "can be reached from other machines, and there are no tokens yet to keep strangers out: use a \
+                       loopback address such as 127.0.0.1, or set `insecure = true` in [server] if that is meant";
+
+#[test]
+fn the_variable_is_named() {
+    for (variable, fault) in pairs(WRONG) {
+        check("", &[variable.split_once('=').unwrap()], fault);
+    }
+}
+
+#[test]
+fn only_this_machine_unless_told() {
+    for local in [
+        "127.0.0.1:0",
+        "127.9.9.9:1",
+        "[::1]:0",
+        "[::ffff:127.0.0.1]:80",
+    ] {
+        check(
+            "",
+            &[("BULKHEAD_SERVER_LISTEN", local)],
+            &format!("listen={local}"),
+        );
+    }
+    let open = "listen=0.0.0.0:80; insecure=true";
+    check(
+        "[server]\nlisten = '0.0.0.0:80'\ninsecure = true",
+        &[],
+        open,
+    );
+    check(
+        "[server]\nlisten = '0.0.0.0:80'",
+        &[("BULKHEAD_SERVER_INSECURE", "true")],
+        open,
+    );
+}
+
+#[test]
+fn who_opens_the_host_is_named() {
+    let file = "[server]\n  listen = '0.0.0.0:80'";
+    check(
+        file,
+        &[],
+        &format!("bulkhead.toml:2:12: `server.listen`: 0.0.0.0:80 {EXPOSED}"),
+    );
+    let variable = [("BULKHEAD_SERVER_LISTEN", "[::]:80")];
+    check(
+        file,
+        &variable,
+        &format!("`BULKHEAD_SERVER_LISTEN`: [::]:80 {EXPOSED}"),
+    );
+    let listen = Some("192.168.1.1:80".parse().unwrap());
+    let overrides = Overrides {
+        listen,
+        ..Overrides::default()
+    };
+    let outcome = Case {
+        overrides,
+        file: Some(file.as_bytes()),
+        variables: &variable,
+    }
+    .outcome();
+    assert_eq!(outcome, format!("`--listen`: 192.168.1.1:80 {EXPOSED}"));
+}
+
+#[test]
+fn a_state_must_be_somewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = Sources {
+        folder: folder.path().to_owned(),
+        ..Sources::default()
+    };
+    assert!(matches!(read(&nowhere), Err(ConfigError::NoState)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    let bad = OsString::from_vec(vec![0xff]);
+    let environment: Environment = [("BULKHEAD_LOG", bad)].into_iter().collect();
+    let folder = tempfile::tempdir().unwrap();
+    let sources = Sources {
+        environment,
+        folder: folder.path().to_owned(),
+        ..Sources::default()
+    };
+    let line = read(&sources).unwrap_err().one_line();
+    assert_eq!(line, "`BULKHEAD_LOG`: its value is no Unicode text");
+}
