@@ -1,7 +1,7 @@
 //! A call, and the [`Lane`] that can carry one out. Knows no plugin, no thread and no process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::error::CallError;
-use crate::names::PluginName;
+use crate::names::{Digest, PluginName};
 // The one arrow that points up: the key to the door hangs where the door is kept.
 use crate::runner::Pass;
 
@@ -32,6 +32,7 @@ pub struct Call {
     pub options: Option<Box<RawValue>>,
     cancelled: AtomicBool,
     progress: AtomicU32,
+    generation: OnceLock<Digest>,
 }
 
 impl Call {
@@ -46,6 +47,7 @@ impl Call {
             options: None,
             cancelled: AtomicBool::new(false),
             progress: AtomicU32::new(0),
+            generation: OnceLock::new(),
         }
     }
 
@@ -62,6 +64,16 @@ impl Call {
     /// The flag that [`cancel`](Self::cancel) sets.
     pub fn cancelled(&self) -> &AtomicBool {
         &self.cancelled
+    }
+
+    /// Notes which build runs it. The first stands: a call ends in the generation it began in.
+    pub fn set_generation(&self, generation: Digest) {
+        let _ = self.generation.set(generation);
+    }
+
+    /// Which build has run it, once it came to that.
+    pub fn generation(&self) -> Option<Digest> {
+        self.generation.get().copied()
     }
 
     /// Notes the share that is done, 0 to 1.
@@ -135,8 +147,12 @@ pub trait Lane: Send + Sync {
     /// Enters the plugin, without any check. The [`Pass`] is the runner's own: nobody else can.
     ///
     /// The future may be dropped at any time. The permit then stays with the code until that ends.
-    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, pass: Pass)
-    -> BoxFuture<'static, Outcome>;
+    fn enter_unguarded(
+        &self,
+        call: Arc<Call>,
+        permit: Permit,
+        pass: Pass,
+    ) -> BoxFuture<'static, Outcome>;
 
     /// Whether the code runs on the task that polls, so that no deadline can interrupt it.
     fn is_inline(&self) -> bool;

@@ -66,7 +66,12 @@ impl Envelope {
             timestamp: Utc::now(),
         };
         let traceback = error.traceback().unwrap_or_default().to_owned();
-        Self { error: body, internal: Internal { traceback }, code, retry_after: error.retry_after() }
+        Self {
+            error: body,
+            internal: Internal { traceback },
+            code,
+            retry_after: error.retry_after(),
+        }
     }
 
     /// Its place in the closed list.
@@ -101,7 +106,10 @@ mod tests {
 
     fn failed(message: &str, details: Value) -> CallError {
         let details = details.as_object().cloned().unwrap_or_default();
-        CallError::Failed { message: message.to_owned(), details }
+        CallError::Failed {
+            message: message.to_owned(),
+            details,
+        }
     }
 
     #[test]
@@ -138,7 +146,10 @@ mod tests {
             traceback: "0: plugin::run".to_owned(),
         };
         let json = serde_json::to_value(Envelope::new(&error, None)).unwrap();
-        assert_eq!(json["error"]["details"], json!({"code": "panic", "location": "src/lib.rs:14:9"}));
+        assert_eq!(
+            json["error"]["details"],
+            json!({"code": "panic", "location": "src/lib.rs:14:9"})
+        );
         assert_eq!(json["_internal"]["traceback"], "0: plugin::run");
     }
 }

@@ -218,7 +218,10 @@ pub struct Violation {
 
 /// The closed list of codes, each with its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the contract's table of codes says what each means")]
+#[expect(
+    missing_docs,
+    reason = "the contract's table of codes says what each means"
+)]
 pub enum Code {
     MalformedRequest,
     EmptyImage,
@@ -287,12 +290,16 @@ impl Code {
 impl CallError {
     /// A body that is not what it should be.
     pub fn malformed(problem: impl ToString) -> Self {
-        Self::Malformed { problem: problem.to_string() }
+        Self::Malformed {
+            problem: problem.to_string(),
+        }
     }
 
     /// An answer that is none.
     pub fn invalid_output(problem: impl ToString) -> Self {
-        Self::InvalidOutput { problem: problem.to_string() }
+        Self::InvalidOutput {
+            problem: problem.to_string(),
+        }
     }
 
     /// Its place in the closed list.
@@ -329,8 +336,14 @@ impl CallError {
     pub fn facts(&self) -> Map<String, Value> {
         let facts = match self {
             Self::UnsupportedMimeType { accepts, .. } => json!({ "accepts": accepts }),
-            Self::ImageMismatch { declared, found } => json!({ "declared": declared, "found": found }),
-            Self::ImageTooLarge { width, height, limit } => {
+            Self::ImageMismatch { declared, found } => {
+                json!({ "declared": declared, "found": found })
+            }
+            Self::ImageTooLarge {
+                width,
+                height,
+                limit,
+            } => {
                 json!({ "width": width, "height": height, "limit": limit })
             }
             Self::InvalidOptions { violations } => {
@@ -345,7 +358,10 @@ impl CallError {
             Self::UnknownPlugin { available, .. } => json!({ "available": available }),
             Self::Unavailable { reason, .. } => json!({ "reason": reason }),
             Self::Panicked { location, .. } => json!({ "location": location }),
-            Self::TimedOut { deadline, still_running } => {
+            Self::TimedOut {
+                deadline,
+                still_running,
+            } => {
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 let mut facts = json!({ "deadline_ms": deadline_ms });
                 if *still_running {
@@ -353,7 +369,9 @@ impl CallError {
                 }
                 facts
             }
-            Self::Overloaded { in_flight, queued, .. } => {
+            Self::Overloaded {
+                in_flight, queued, ..
+            } => {
                 json!({ "in_flight": in_flight, "queued": queued })
             }
             Self::Malformed { .. }

@@ -2,5 +2,13 @@
 //!
 //! The modules in reading order; each says in its head what it owns and what it must not know.
 
+pub mod call;
 pub mod config;
+pub mod envelope;
+pub mod error;
+pub mod jobs;
 pub mod names;
+pub mod registry;
+pub mod runner;
+pub mod services;
+pub mod validation;

@@ -229,12 +229,22 @@ mod tests {
 
     #[test]
     fn patterns_admit_what_they_say() {
-        let accepts = |patterns: &[&str]| Accepts::parse(patterns.iter().map(|p| (*p).to_owned()).collect());
+        let accepts =
+            |patterns: &[&str]| Accepts::parse(patterns.iter().map(|p| (*p).to_owned()).collect());
         let some = accepts(&["image/png", "video/*"]).unwrap();
         assert!(some.admits("image/png") && some.admits("video/mp4"));
         assert!(!some.admits("image/gif") && !some.admits("image") && !some.admits(""));
         assert!(accepts(&["*/*"]).unwrap().admits("application/x-ours"));
-        for bad in ["", "image", "*/png", "Image/png", "image/png; q=1", "image/", "/png", "a/b/c"] {
+        for bad in [
+            "",
+            "image",
+            "*/png",
+            "Image/png",
+            "image/png; q=1",
+            "image/",
+            "/png",
+            "a/b/c",
+        ] {
             accepts(&[bad]).unwrap_err();
         }
         accepts(&[]).unwrap_err();

@@ -30,7 +30,11 @@ pub struct ToolRunner {
 impl ToolRunner {
     /// A runner for the plugins of `registry`; calls that outlive their callers count in `tasks`.
     pub fn new(registry: Arc<PluginRegistry>, limits: InputLimits, tasks: TaskTracker) -> Self {
-        Self { registry, limits, tasks }
+        Self {
+            registry,
+            limits,
+            tasks,
+        }
     }
 
     /// Carries out one call. Gives a result or an error, exactly one, whatever the plugin does.
@@ -62,13 +66,19 @@ impl ToolRunner {
     /// The call runs in a task of its own, which a caller that hangs up leaves behind; only an
     /// inline call needs none, because it cannot be left.
     async fn run_in(&self, plugin: Arc<Plugin>, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
-        if plugin.serving_now().is_some_and(|serving| serving.lane.is_inline()) {
+        if plugin
+            .serving_now()
+            .is_some_and(|serving| serving.lane.is_inline())
+        {
             return govern(&plugin, &call).await;
         }
         let _waiting = CancelOnDrop(Arc::clone(&call));
         let governed = Arc::clone(&call);
-        let task = self.tasks.spawn(async move { govern(&plugin, &governed).await });
-        task.await.unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
+        let task = self
+            .tasks
+            .spawn(async move { govern(&plugin, &governed).await });
+        task.await
+            .unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
     }
 }
 
@@ -101,6 +111,7 @@ async fn execute(
     call: &Arc<Call>,
     permit: Permit,
 ) -> Result<Output, Box<Envelope>> {
+    call.set_generation(plugin.declaration().digest);
     let began = Instant::now();
     let due = permit.deadline;
     let running = async {
@@ -114,7 +125,9 @@ async fn execute(
         outcome = Err(timed_out(plugin, false));
     }
     let outcome = outcome.map_err(|error| enveloped(&error, call));
-    plugin.metrics().record(began, ended, outcome.as_ref().err().map(Box::as_ref));
+    plugin
+        .metrics()
+        .record(began, ended, outcome.as_ref().err().map(Box::as_ref));
     outcome
 }
 
@@ -122,18 +135,25 @@ async fn execute(
 /// its answer is due.
 async fn enter(plugin: &Plugin, serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
     let due = permit.deadline;
-    let entered = serving.lane.enter_unguarded(Arc::clone(call), permit, Pass(()));
+    let entered = serving
+        .lane
+        .enter_unguarded(Arc::clone(call), permit, Pass(()));
     if serving.lane.is_inline() {
         return entered.await;
     }
-    tokio::time::timeout_at(due.into(), entered).await.unwrap_or_else(|_| {
-        call.cancel();
-        Err(timed_out(plugin, serving.lane.outlives_deadline()))
-    })
+    tokio::time::timeout_at(due.into(), entered)
+        .await
+        .unwrap_or_else(|_| {
+            call.cancel();
+            Err(timed_out(plugin, serving.lane.outlives_deadline()))
+        })
 }
 
 fn timed_out(plugin: &Plugin, still_running: bool) -> CallError {
-    CallError::TimedOut { deadline: plugin.config().deadline.duration(), still_running }
+    CallError::TimedOut {
+        deadline: plugin.config().deadline.duration(),
+        still_running,
+    }
 }
 
 fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {
@@ -144,5 +164,7 @@ fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {
 fn internal(payload: &Box<dyn Any + Send>) -> CallError {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    CallError::Internal { traceback: format!("panic: {}", text.unwrap_or("without text")) }
+    CallError::Internal {
+        traceback: format!("panic: {}", text.unwrap_or("without text")),
+    }
 }

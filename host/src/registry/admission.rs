@@ -22,7 +22,12 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(concurrency: usize, queue: usize) -> Self {
         let slots = Arc::new(Semaphore::new(concurrency));
-        Self { slots, concurrency, queue, queued: AtomicUsize::new(0) }
+        Self {
+            slots,
+            concurrency,
+            queue,
+            queued: AtomicUsize::new(0),
+        }
     }
 
     pub(super) async fn admit(&self, now: Instant, limit: Duration) -> Result<Permit, CallError> {
@@ -32,8 +37,13 @@ impl Admission {
         }
         let _place = self.queue_up()?;
         let turn = tokio::time::timeout_at(deadline.into(), self.take_slot());
-        let timed_out = CallError::TimedOut { deadline: limit, still_running: false };
-        turn.await.map(|slot| Permit { slot, deadline }).map_err(|_| timed_out)
+        let timed_out = CallError::TimedOut {
+            deadline: limit,
+            still_running: false,
+        };
+        turn.await
+            .map(|slot| Permit { slot, deadline })
+            .map_err(|_| timed_out)
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -56,7 +66,11 @@ impl Admission {
             return Ok(place);
         }
         let in_flight = self.in_flight();
-        Err(CallError::Overloaded { in_flight, queued: ahead, retry_after: RETRY_AFTER })
+        Err(CallError::Overloaded {
+            in_flight,
+            queued: ahead,
+            retry_after: RETRY_AFTER,
+        })
     }
 }
 
@@ -87,7 +101,14 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let refused = admission.admit(Instant::now(), LONG).await.unwrap_err();
-        assert!(matches!(refused, CallError::Overloaded { in_flight: 1, queued: 1, .. }));
+        assert!(matches!(
+            refused,
+            CallError::Overloaded {
+                in_flight: 1,
+                queued: 1,
+                ..
+            }
+        ));
         drop(running);
         waiting.await.unwrap().unwrap();
         assert_eq!((admission.in_flight(), admission.queued()), (0, 0));
@@ -97,8 +118,17 @@ mod tests {
     async fn a_turn_that_does_not_come_times_out() {
         let admission = Admission::new(1, 1);
         let _running = admission.admit(Instant::now(), LONG).await.unwrap();
-        let late = admission.admit(Instant::now(), Duration::from_millis(5)).await.unwrap_err();
-        assert!(matches!(late, CallError::TimedOut { still_running: false, .. }));
+        let late = admission
+            .admit(Instant::now(), Duration::from_millis(5))
+            .await
+            .unwrap_err();
+        assert!(matches!(
+            late,
+            CallError::TimedOut {
+                still_running: false,
+                ..
+            }
+        ));
         assert_eq!(admission.queued(), 0);
     }
 }

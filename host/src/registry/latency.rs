@@ -41,7 +41,10 @@ impl Default for Latency {
             max: AtomicU64::new(0),
             counts: std::array::from_fn(|_| AtomicU32::new(0)),
         };
-        Self { origin: Instant::now(), slots: std::array::from_fn(slot) }
+        Self {
+            origin: Instant::now(),
+            slots: std::array::from_fn(slot),
+        }
     }
 }
 
@@ -56,10 +59,21 @@ impl Latency {
 
     pub(super) fn percentiles(&self, now: Instant) -> Option<Percentiles> {
         let oldest = self.minute(now).saturating_sub(SLOTS as u64 - 1);
-        let recent = || self.slots.iter().filter(|slot| slot.minute.load(Relaxed) >= oldest);
-        let count = |index: usize| recent().map(|slot| u64::from(slot.counts[index].load(Relaxed))).sum();
+        let recent = || {
+            self.slots
+                .iter()
+                .filter(|slot| slot.minute.load(Relaxed) >= oldest)
+        };
+        let count = |index: usize| {
+            recent()
+                .map(|slot| u64::from(slot.counts[index].load(Relaxed)))
+                .sum()
+        };
         let counts: Vec<u64> = (0..BUCKETS).map(count).collect();
-        let max = recent().map(|slot| slot.max.load(Relaxed)).max().unwrap_or(0);
+        let max = recent()
+            .map(|slot| slot.max.load(Relaxed))
+            .max()
+            .unwrap_or(0);
         let total: u64 = counts.iter().sum();
         let at = |share: f64| {
             let rank = ((total as f64 * share).ceil() as u64).max(1);
@@ -84,7 +98,12 @@ impl Slot {
     /// percentiles of a minute bear that, and no call waits.
     fn begin(&self, minute: u64) {
         let found = self.minute.load(Relaxed);
-        if found < minute && self.minute.compare_exchange(found, minute, Relaxed, Relaxed).is_ok() {
+        if found < minute
+            && self
+                .minute
+                .compare_exchange(found, minute, Relaxed, Relaxed)
+                .is_ok()
+        {
             self.counts.iter().for_each(|count| count.store(0, Relaxed));
             self.max.store(0, Relaxed);
         }
@@ -144,7 +163,10 @@ mod tests {
         let found = latency.percentiles(now).unwrap();
         for (found, exact) in [(found.p50, 500), (found.p90, 900), (found.p99, 990)] {
             let exact = Duration::from_micros(exact);
-            assert!(found >= exact && found <= exact + exact / 16, "{found:?} for {exact:?}");
+            assert!(
+                found >= exact && found <= exact + exact / 16,
+                "{found:?} for {exact:?}"
+            );
         }
         assert_eq!(found.max, Duration::from_micros(1000));
     }
@@ -157,6 +179,9 @@ mod tests {
         let later = now + SLOT_LENGTH * SLOTS as u32;
         assert_eq!(latency.percentiles(later), None);
         latency.record(1_000, later);
-        assert_eq!(latency.percentiles(later).unwrap().max, Duration::from_nanos(1_000));
+        assert_eq!(
+            latency.percentiles(later).unwrap().max,
+            Duration::from_nanos(1_000)
+        );
     }
 }

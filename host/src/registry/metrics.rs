@@ -68,22 +68,39 @@ impl Metrics {
     pub fn record(&self, began: Instant, ended: Instant, error: Option<&Envelope>) {
         let took = u64::try_from((ended - began).as_nanos()).unwrap_or(u64::MAX);
         let shard = &self.shards[shard_of_this_thread()];
-        let counter = if error.is_none() { &shard.successes } else { &shard.errors };
+        let counter = if error.is_none() {
+            &shard.successes
+        } else {
+            &shard.errors
+        };
         counter.fetch_add(1, Relaxed);
         shard.nanoseconds.fetch_add(took, Relaxed);
-        self.latest.state.store(if error.is_none() { SUCCESS } else { SUCCESS + 1 }, Relaxed);
+        self.latest.state.store(
+            if error.is_none() {
+                SUCCESS
+            } else {
+                SUCCESS + 1
+            },
+            Relaxed,
+        );
         self.latest.nanoseconds.store(took, Relaxed);
-        self.latest.used.store(Utc::now().timestamp_millis(), Relaxed);
+        self.latest
+            .used
+            .store(Utc::now().timestamp_millis(), Relaxed);
         self.latency.get_or_init(Box::default).record(took, ended);
         if let Some(envelope) = error {
-            self.last_error.store(Some(Arc::new(envelope.error.clone())));
+            self.last_error
+                .store(Some(Arc::new(envelope.error.clone())));
         }
     }
 
     /// Everything, as of now.
     pub fn snapshot(&self) -> Snapshot {
         let sum = |field: fn(&Shard) -> &AtomicU64| -> u64 {
-            self.shards.iter().map(|shard| field(shard).load(Relaxed)).sum()
+            self.shards
+                .iter()
+                .map(|shard| field(shard).load(Relaxed))
+                .sum()
         };
         let (successes, errors) = (sum(|s| &s.successes), sum(|s| &s.errors));
         let calls = successes + errors;
@@ -98,11 +115,16 @@ impl Metrics {
             successes,
             errors,
             last: (calls > 0).then(|| Duration::from_nanos(latest.nanoseconds.load(Relaxed))),
-            average: sum(|s| &s.nanoseconds).checked_div(calls).map(Duration::from_nanos),
+            average: sum(|s| &s.nanoseconds)
+                .checked_div(calls)
+                .map(Duration::from_nanos),
             last_used: (calls > 0)
                 .then(|| DateTime::from_timestamp_millis(latest.used.load(Relaxed)))
                 .flatten(),
-            latency: self.latency.get().and_then(|latency| latency.percentiles(Instant::now())),
+            latency: self
+                .latency
+                .get()
+                .and_then(|latency| latency.percentiles(Instant::now())),
             last_error: self.last_error.load_full(),
         }
     }
@@ -140,7 +162,10 @@ mod tests {
         let snapshot = metrics.snapshot();
         assert_eq!(snapshot.average, Some(Duration::from_micros(30)));
         assert_eq!(snapshot.last, Some(Duration::from_micros(60)));
-        assert_eq!((snapshot.successes, snapshot.errors, snapshot.state), (3, 0, "SUCCESS"));
+        assert_eq!(
+            (snapshot.successes, snapshot.errors, snapshot.state),
+            (3, 0, "SUCCESS")
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ impl PluginRegistry {
     /// the names that there are, nearest first.
     pub fn get_plugin(&self, name: &str) -> Result<Arc<Plugin>, CallError> {
         let entries = self.entries.load();
-        entries.plugins.get(name).cloned().ok_or_else(|| entries.explain_absence(name))
+        entries
+            .plugins
+            .get(name)
+            .cloned()
+            .ok_or_else(|| entries.explain_absence(name))
     }
 
     /// The names of all plugins, in order.
@@ -72,7 +76,10 @@ impl PluginRegistry {
 
     /// What there is to know of every plugin, in order of their names.
     pub fn all_status(&self) -> Vec<PluginStatus> {
-        self.plugins().iter().map(|plugin| plugin.status()).collect()
+        self.plugins()
+            .iter()
+            .map(|plugin| plugin.status())
+            .collect()
     }
 
     /// The files that are not served, each with its reason.
@@ -90,13 +97,22 @@ impl PluginRegistry {
 
 impl Entries {
     fn explain_absence(&self, name: &str) -> CallError {
-        let refused = self.refused.iter().find(|file| file.name.as_ref().is_some_and(|n| n.as_str() == name));
+        let refused = self
+            .refused
+            .iter()
+            .find(|file| file.name.as_ref().is_some_and(|n| n.as_str() == name));
         if let Some(file) = refused {
             let reason = format!("{} (file {})", file.reason, file.file);
-            return CallError::Unavailable { reason, retry_after: None };
+            return CallError::Unavailable {
+                reason,
+                retry_after: None,
+            };
         }
         let names = nearest_first(name, self.plugins.keys().map(PluginName::as_str));
         let available = names.into_iter().map(str::to_owned).collect();
-        CallError::UnknownPlugin { name: name.escape_default().take(64).collect(), available }
+        CallError::UnknownPlugin {
+            name: name.escape_default().take(64).collect(),
+            available,
+        }
     }
 }

@@ -69,7 +69,14 @@ impl Plugin {
     pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
         let admission = Admission::new(config.concurrency, config.queue);
         let (metrics, serving) = (Metrics::default(), OnceCell::new());
-        Self { declaration, config, admission, metrics, open, serving }
+        Self {
+            declaration,
+            config,
+            admission,
+            metrics,
+            open,
+            serving,
+        }
     }
 
     /// Its name.
@@ -101,9 +108,17 @@ impl Plugin {
             Some(opened) => opened,
             None => self.serving.get_or_init(|| (self.open)()).await,
         };
-        let unavailable = |reason| CallError::Unavailable { reason, retry_after: None };
-        let serving = opened.as_ref().map_err(|reason| unavailable(reason.clone()))?;
-        serving.lane.exhausted().map_or(Ok(serving), |reason| Err(unavailable(reason)))
+        let unavailable = |reason| CallError::Unavailable {
+            reason,
+            retry_after: None,
+        };
+        let serving = opened
+            .as_ref()
+            .map_err(|reason| unavailable(reason.clone()))?;
+        serving
+            .lane
+            .exhausted()
+            .map_or(Ok(serving), |reason| Err(unavailable(reason)))
     }
 
     /// The right to run one call; waits its turn no longer than the plugin's deadline.
@@ -111,7 +126,9 @@ impl Plugin {
     /// # Errors
     /// `overloaded` where too many wait already, `timeout` where the turn does not come.
     pub async fn admit(&self, now: Instant) -> Result<Permit, CallError> {
-        self.admission.admit(now, self.config.deadline.duration()).await
+        self.admission
+            .admit(now, self.config.deadline.duration())
+            .await
     }
 
     /// How it has done.
@@ -164,6 +181,8 @@ impl Plugin {
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin").field("declaration", &self.declaration).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("declaration", &self.declaration)
+            .finish_non_exhaustive()
     }
 }

@@ -43,7 +43,12 @@ mod tests {
         let call = Call::new(name, payload, mime_type.to_owned());
         let found = input(&call, InputLimits { max_pixels });
         let found = found.map_or_else(|error| error.code().as_str(), |()| "fine");
-        assert_eq!(found, expected, "{mime_type} {:?}", &image[..image.len().min(8)]);
+        assert_eq!(
+            found,
+            expected,
+            "{mime_type} {:?}",
+            &image[..image.len().min(8)]
+        );
     }
 
     #[test]
@@ -55,7 +60,12 @@ mod tests {
 
     #[test]
     fn bytes_that_are_clearly_something_else_are_refused() {
-        check(b"GIF89a\x01\0\x01\0\0\0\0", "image/png", 9, "image_mismatch");
+        check(
+            b"GIF89a\x01\0\x01\0\0\0\0",
+            "image/png",
+            9,
+            "image_mismatch",
+        );
         check(b"GIF89a\x01\0\x01\0\0\0\0", "image/gif", 9, "fine");
         check(b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpg", 9, "fine");
         check(b"%PDF-1.7", "image/png", 9, "image_mismatch");

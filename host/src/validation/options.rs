@@ -87,6 +87,9 @@ mod tests {
     #[test]
     fn a_schema_that_is_none_is_told() {
         let error = OptionsSchema::compile(&json!({"type": "nonsense"})).unwrap_err();
-        assert!(error.to_string().starts_with("the schema of the options"), "{error}");
+        assert!(
+            error.to_string().starts_with("the schema of the options"),
+            "{error}"
+        );
     }
 }

@@ -34,7 +34,9 @@ impl Output {
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = String::from_utf8_lossy(&self.json);
-        f.debug_struct("Output").field("json", &text).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("json", &text)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +54,9 @@ impl OutputRules {
     /// # Errors
     /// When the schema is none.
     pub fn compile(max_bytes: usize, schema: Option<&Value>) -> Result<Self, BadSchema> {
-        let schema = schema.map(|schema| Schema::compile("output", schema)).transpose()?;
+        let schema = schema
+            .map(|schema| Schema::compile("output", schema))
+            .transpose()?;
         Ok(Self { max_bytes, schema })
     }
 
@@ -71,7 +75,10 @@ impl OutputRules {
     }
 
     fn check_size(&self, json: &Bytes, attachments: &[Attachment]) -> Result<(), CallError> {
-        let total = attachments.iter().map(|a| a.data.len()).fold(json.len(), usize::saturating_add);
+        let total = attachments
+            .iter()
+            .map(|a| a.data.len())
+            .fold(json.len(), usize::saturating_add);
         if total > self.max_bytes {
             let limit = self.max_bytes;
             let problem = format!("the plugin answered {total} bytes, over the limit of {limit}");
@@ -81,11 +88,14 @@ impl OutputRules {
     }
 
     fn check_schema(&self, text: &str) -> Result<(), CallError> {
-        let Some(schema) = &self.schema else { return Ok(()) };
+        let Some(schema) = &self.schema else {
+            return Ok(());
+        };
         let value: Value = serde_json::from_str(text).map_err(not_json)?;
         schema.check(&value).map_err(|violations| {
-            let (path, reason) =
-                violations.first().map_or(("", ""), |v| (v.path.as_str(), v.reason.as_str()));
+            let (path, reason) = violations
+                .first()
+                .map_or(("", ""), |v| (v.path.as_str(), v.reason.as_str()));
             let problem = format!("the plugin broke its own schema at `{path}`: {reason}");
             CallError::invalid_output(problem)
         })
@@ -128,7 +138,8 @@ fn check_shape(text: &[u8]) -> Result<(), CallError> {
         at += 1;
     }
     if values > MAX_VALUES {
-        let problem = format!("the plugin answered {values} values, over the limit of {MAX_VALUES}");
+        let problem =
+            format!("the plugin answered {values} values, over the limit of {MAX_VALUES}");
         return Err(CallError::invalid_output(problem));
     }
     Ok(())
@@ -155,9 +166,17 @@ mod tests {
     fn check(json: impl Into<Vec<u8>>, expected: &str) {
         let schema = json!({"properties": {"score": {"type": "number"}}});
         let rules = OutputRules::compile(16 << 20, Some(&schema)).unwrap();
-        let raw = RawOutput { json: Bytes::from(json.into()), attachments: Vec::new() };
-        let found = rules.check(raw).map_or_else(|error| error.to_string(), |_| "fine".to_owned());
-        assert!(found.contains(expected), "{found} does not contain {expected}");
+        let raw = RawOutput {
+            json: Bytes::from(json.into()),
+            attachments: Vec::new(),
+        };
+        let found = rules
+            .check(raw)
+            .map_or_else(|error| error.to_string(), |_| "fine".to_owned());
+        assert!(
+            found.contains(expected),
+            "{found} does not contain {expected}"
+        );
     }
 
     #[test]
@@ -182,10 +201,16 @@ mod tests {
     fn output_is_bounded() {
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
         check(deep, "nests deeper than 100");
-        check(r#"{"a": "[[[[\"{{{{"}"#.replace("[", &"[".repeat(200)), "fine");
+        check(
+            r#"{"a": "[[[[\"{{{{"}"#.replace("[", &"[".repeat(200)),
+            "fine",
+        );
         let many = format!("{{\"a\": [{}1]}}", "1,".repeat(1_000_000));
         check(many, "1000001 values");
-        check(format!("{{\"a\": \"{}\"}}", "x".repeat(16 << 20)), "over the limit");
+        check(
+            format!("{{\"a\": \"{}\"}}", "x".repeat(16 << 20)),
+            "over the limit",
+        );
     }
 
     #[test]
@@ -193,8 +218,21 @@ mod tests {
         let rules = OutputRules::compile(100, None).unwrap();
         let data = Bytes::from(vec![0; 99]);
         let mime_type = "image/png".to_owned();
-        let attachment = Attachment { name: "a.png".to_owned(), mime_type, data };
-        let raw = RawOutput { json: Bytes::from("{}"), attachments: vec![attachment] };
-        assert!(rules.check(raw).unwrap_err().to_string().contains("101 bytes"));
+        let attachment = Attachment {
+            name: "a.png".to_owned(),
+            mime_type,
+            data,
+        };
+        let raw = RawOutput {
+            json: Bytes::from("{}"),
+            attachments: vec![attachment],
+        };
+        assert!(
+            rules
+                .check(raw)
+                .unwrap_err()
+                .to_string()
+                .contains("101 bytes")
+        );
     }
 }

@@ -25,7 +25,10 @@ impl Schema {
     /// Compiles the schema of `subject`.
     pub(super) fn compile(subject: &'static str, schema: &Value) -> Result<Self, BadSchema> {
         let compiled = jsonschema::validator_for(schema);
-        compiled.map(Self).map_err(|error| BadSchema { subject, problem: error.to_string() })
+        compiled.map(Self).map_err(|error| BadSchema {
+            subject,
+            problem: error.to_string(),
+        })
     }
 
     /// Every way in which `value` breaks the schema, up to a bound.
@@ -33,10 +36,14 @@ impl Schema {
         if self.0.is_valid(value) {
             return Ok(());
         }
-        let violations = self.0.iter_errors(value).take(MAX_VIOLATIONS).map(|error| Violation {
-            path: error.instance_path().to_string(),
-            reason: error.to_string(),
-        });
+        let violations = self
+            .0
+            .iter_errors(value)
+            .take(MAX_VIOLATIONS)
+            .map(|error| Violation {
+                path: error.instance_path().to_string(),
+                reason: error.to_string(),
+            });
         Err(violations.collect())
     }
 }

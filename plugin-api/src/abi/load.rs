@@ -58,14 +58,19 @@ impl Module {
             unsafe { std::mem::transmute::<RRef<'static, ()>, _>(RRef::from_raw(header)) };
         if !header.is_valid() {
             let (major, minor) = (header.abi_major, header.abi_minor);
-            return Err(LoadError::Header(format!("its abi_stable is {major}.{minor}, not 0.11")));
+            return Err(LoadError::Header(format!(
+                "its abi_stable is {major}.{minor}, not 0.11"
+            )));
         }
-        let header = header.upgrade().map_err(|error| LoadError::Header(brief(&error)))?;
+        let header = header
+            .upgrade()
+            .map_err(|error| LoadError::Header(brief(&error)))?;
         check_layout(header)?;
         // SAFETY: the layout has just been checked, in one direction or the other; a field that a
         // side lacks is guarded by the prefix type's own count of fields.
         let root = unsafe { header.unchecked_layout::<PluginModuleRef>() };
-        root.map(Self::new).map_err(|error| LoadError::Constructor(brief(&error)))
+        root.map(Self::new)
+            .map_err(|error| LoadError::Constructor(brief(&error)))
     }
 }
 
@@ -73,7 +78,9 @@ fn check_layout(header: &'static LibHeader) -> Result<(), LoadError> {
     let none = || LoadError::Layout("it says nothing of its layout".to_owned());
     let plugin = header.layout().ok_or_else(none)?;
     let host = PluginModuleRef::LAYOUT;
-    let Err(forward) = check_layout_compatibility(host, plugin) else { return Ok(()) };
+    let Err(forward) = check_layout_compatibility(host, plugin) else {
+        return Ok(());
+    };
     let older = check_layout_compatibility(plugin, host);
     older.map_err(|_| LoadError::Layout(brief(&forward)))
 }
@@ -81,7 +88,11 @@ fn check_layout(header: &'static LibHeader) -> Result<(), LoadError> {
 /// The end of `abi_stable`'s report, which names the field; the whole has up to 19 KB.
 fn brief(report: &dyn fmt::Display) -> String {
     let report = report.to_string();
-    let lines: Vec<_> = report.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = report
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let tail = lines.join("; ");
     let start = tail.ceil_char_boundary(tail.len().saturating_sub(MAX_DETAIL));
     tail[start..].to_owned()

@@ -1,0 +1,126 @@
+//! The first link of the chain: checks the shape of a request and makes a job of it.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::call::{Call, Payload};
+use crate::envelope::Envelope;
+use crate::error::CallError;
+use crate::names::PluginName;
+use crate::services::JobManagementService;
+use crate::validation::Output;
+
+/// The name that stands for the plugin that the operator has chosen.
+const DEFAULT: &str = "default";
+
+/// An analysis as a caller asks for it.
+#[derive(Debug)]
+pub struct AnalysisRequest {
+    /// The plugin; `None` and `default` mean the one that the operator has chosen.
+    pub plugin: Option<String>,
+    /// The image.
+    pub payload: Payload,
+    /// Its MIME type as the caller gave it; empty for none.
+    pub mime_type: String,
+    /// The options, a JSON text.
+    pub options: Option<Box<RawValue>>,
+    /// The id of the request.
+    pub request_id: Arc<str>,
+}
+
+/// A result and what it is the result of.
+#[derive(Debug)]
+pub struct Answer {
+    /// The job that the call was.
+    pub job: Uuid,
+    /// The plugin that ran.
+    pub plugin: PluginName,
+    /// What it gave.
+    pub output: Output,
+}
+
+/// An error and, if it came to that, the job that it ended.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The job that the call was.
+    pub job: Option<Uuid>,
+    /// What went wrong.
+    pub envelope: Box<Envelope>,
+}
+
+/// Answers requests for an analysis.
+pub struct AnalysisService {
+    jobs: Arc<JobManagementService>,
+    default: PluginName,
+}
+
+impl AnalysisService {
+    /// A service that runs `default` for requests that name no plugin.
+    pub fn new(jobs: Arc<JobManagementService>, default: PluginName) -> Self {
+        Self { jobs, default }
+    }
+
+    /// Runs a plugin on an image, now.
+    ///
+    /// # Errors
+    /// The envelope of whatever went wrong, on the whole way.
+    pub async fn analyze(&self, request: AnalysisRequest) -> Result<Answer, Refusal> {
+        let call = self.call(request).map_err(|error| {
+            let envelope = Box::new(Envelope::new(&error, None));
+            Refusal {
+                job: None,
+                envelope,
+            }
+        })?;
+        let plugin = call.plugin.clone();
+        let job = self.jobs.create_job(Arc::new(call));
+        let outcome = self.jobs.run_job(job).await;
+        match outcome {
+            Ok(output) => Ok(Answer {
+                job,
+                plugin,
+                output,
+            }),
+            Err(envelope) => Err(Refusal {
+                job: Some(job),
+                envelope,
+            }),
+        }
+    }
+
+    fn call(&self, request: AnalysisRequest) -> Result<Call, CallError> {
+        let plugin = match request.plugin.as_deref() {
+            None | Some(DEFAULT) => self.default.clone(),
+            Some(name) => PluginName::parse(name).map_err(CallError::malformed)?,
+        };
+        let mime_type = essence(&request.mime_type);
+        let mut call = Call::new(plugin, request.payload, mime_type);
+        call.options = request.options;
+        call.request_id = request.request_id;
+        Ok(call)
+    }
+}
+
+/// `type/subtype` in lower case, without parameters; empty where the text is no MIME type.
+fn essence(text: &str) -> String {
+    let parsed = text.trim().parse::<mime::Mime>();
+    parsed
+        .map(|mime| mime.essence_str().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mime_type_is_reduced_to_its_essence() {
+        assert_eq!(essence("Image/PNG; charset=x"), "image/png");
+        assert_eq!(essence(" image/svg+xml "), "image/svg+xml");
+        for bad in ["", "png", "image/", "/png", "image png", "\0"] {
+            assert_eq!(essence(bad), "", "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The services of the chain, each of which knows only the next. None knows HTTP.
+
+mod analysis;
+mod jobs;
+mod plugins;
+
+pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
+pub use jobs::JobManagementService;
+pub use plugins::PluginManagementService;

@@ -1,0 +1,122 @@
+//! Lists and selects plugins, brings them in from a folder, and delegates every execution to the
+//! runner. Never runs a plugin itself.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tracing::{info, warn};
+
+use crate::call::Call;
+use crate::envelope::Envelope;
+use crate::error::CallError;
+use crate::names::PluginName;
+use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
+use crate::runner::ToolRunner;
+use crate::validation::Output;
+
+/// How many plugins are opened at a time while the host starts.
+const OPENED_AT_A_TIME: usize = 2;
+
+/// Manages the plugins of the host.
+pub struct PluginManagementService {
+    registry: Arc<PluginRegistry>,
+    runner: ToolRunner,
+    // Named by the operator as required, whether or not they were found.
+    required: Vec<PluginName>,
+}
+
+impl PluginManagementService {
+    /// A service for the plugins of `registry`, which executes through `runner`.
+    pub fn new(
+        registry: Arc<PluginRegistry>,
+        runner: ToolRunner,
+        required: Vec<PluginName>,
+    ) -> Self {
+        Self {
+            registry,
+            runner,
+            required,
+        }
+    }
+
+    /// The names of all plugins, in order.
+    pub fn list_plugins(&self) -> Vec<PluginName> {
+        self.registry.list_plugins()
+    }
+
+    /// Every plugin as it stands.
+    pub fn all_status(&self) -> Vec<PluginStatus> {
+        self.registry.all_status()
+    }
+
+    /// The files that are not served, each with its reason.
+    pub fn refused(&self) -> Vec<RefusedStatus> {
+        self.registry.refused()
+    }
+
+    /// One plugin as it stands.
+    ///
+    /// # Errors
+    /// `plugin_not_found`, or `plugin_unavailable` where only a refused file has the name.
+    pub fn status(&self, name: &str) -> Result<PluginStatus, CallError> {
+        self.registry.get_plugin(name).map(|plugin| plugin.status())
+    }
+
+    /// One plugin as it stands once it is open: its schemas are known only then.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status). A plugin that cannot be opened is told by its lifecycle.
+    pub async fn open(&self, name: &str) -> Result<PluginStatus, CallError> {
+        let plugin = self.registry.get_plugin(name)?;
+        let _ = plugin.serving().await;
+        Ok(plugin.status())
+    }
+
+    /// Runs one call, through the runner.
+    ///
+    /// # Errors
+    /// The envelope of what went wrong.
+    pub async fn execute_plugin(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
+        self.runner.run(call).await
+    }
+
+    /// Opens the first `count` plugins and all that are required, and says what came of it.
+    pub async fn preload(&self, count: usize) {
+        let plugins = self.registry.plugins().into_iter().enumerate();
+        let wanted = plugins.filter(|(index, plugin)| *index < count || plugin.config().required);
+        let opened = stream::iter(wanted).map(|(_, plugin)| async move {
+            let opened = plugin.serving().await.map(drop);
+            report(&plugin, opened);
+        });
+        opened
+            .buffer_unordered(OPENED_AT_A_TIME)
+            .collect::<()>()
+            .await;
+    }
+
+    /// What keeps the host from being ready: required plugins that do not serve.
+    pub fn missing(&self) -> Vec<PluginName> {
+        let plugins = self.registry.plugins();
+        let serves = |name: &PluginName| {
+            let plugin = plugins.iter().find(|plugin| plugin.name() == name);
+            plugin.is_some_and(|plugin| plugin.lifecycle() == Lifecycle::Ready)
+        };
+        self.required
+            .iter()
+            .filter(|name| !serves(name))
+            .cloned()
+            .collect()
+    }
+}
+
+fn report(plugin: &Plugin, opened: Result<(), CallError>) {
+    let (name, version) = (
+        plugin.name().as_str(),
+        plugin.declaration().version.to_string(),
+    );
+    let generation = plugin.declaration().digest.short();
+    match opened {
+        Ok(()) => info!(plugin = name, version, generation, "plugin is ready"),
+        Err(error) => warn!(plugin = name, version, generation, %error, "plugin is not served"),
+    }
+}
