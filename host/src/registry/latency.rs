@@ -25,7 +25,6 @@ struct Slot {
 
 /// The latencies below which a share of the calls stayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the field's own")]
 pub struct Percentiles {
     pub p50: Duration,
     pub p90: Duration,

@@ -64,7 +64,6 @@ pub struct PluginStatus {
 
 /// How a plugin's calls have ended.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the fields are the contract's")]
 pub struct CallStatus {
     pub state: &'static str,
     pub success_count: u64,
@@ -80,7 +79,6 @@ pub struct CallStatus {
 
 /// Latencies of the recent window, in milliseconds with microsecond precision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are the contract's")]
 pub struct LatencyMs {
     pub p50: f64,
     pub p90: f64,

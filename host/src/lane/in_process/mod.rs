@@ -1,0 +1,98 @@
+//! The `in-process` lane: plugins' code in the host's own process, for trusted plugins. A panic is
+//! caught at the plugin's guard; a fault ends the host, and code past its deadline cannot be ended.
+
+mod instances;
+mod run;
+mod threads;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+
+use instances::Instances;
+use run::Runnable;
+use threads::Threads;
+
+use crate::call::{Call, Lane, Outcome, Permit};
+use crate::config::PluginConfig;
+use crate::loader::{self, Opened, Rejection, Staged};
+use crate::runner::Pass;
+
+/// A plugin that is ready to be called in this process.
+pub struct Ready {
+    /// The way in.
+    pub lane: Arc<dyn Lane>,
+    /// The schema of its options.
+    pub options_schema: Value,
+    /// The schema of its output.
+    pub output_schema: Value,
+}
+
+/// Opens a staged plugin, makes its first instance and lets it test itself. Runs the plugin's code,
+/// so it takes as long as that takes.
+///
+/// # Errors
+/// When it cannot be opened, would end the host with its first panic, or does not start.
+pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> {
+    let Opened { module, manifest, symbols } = loader::open(staged)?;
+    if !module.build().panic_unwinds {
+        return Err(Rejection::PanicStrategy);
+    }
+    let settings = config.settings.to_string();
+    let instances = Instances::start(module, settings, config.concurrency)
+        .map_err(|failure| Rejection::CreateFailed { detail: failure.message })?;
+    let runnable = Runnable { instances, symbols };
+    let lane: Arc<dyn Lane> = if config.inline {
+        Arc::new(Inline(Arc::new(runnable)))
+    } else {
+        let name = staged.manifest.name.as_str();
+        Arc::new(OnThreads(Threads::new(name, config.concurrency, runnable)))
+    };
+    let (options_schema, output_schema) = (manifest.options_schema, manifest.output_schema);
+    Ok(Ready { lane, options_schema, output_schema })
+}
+
+/// Runs on the task that polls: for plugins that answer in microseconds.
+struct Inline(Arc<Runnable>);
+
+impl Lane for Inline {
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
+        let runnable = Arc::clone(&self.0);
+        async move { runnable.run(&call, &permit) }.boxed()
+    }
+
+    fn is_inline(&self) -> bool {
+        true
+    }
+
+    fn outlives_deadline(&self) -> bool {
+        false
+    }
+
+    fn exhausted(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Runs on a bounded set of threads of its own.
+struct OnThreads(Threads);
+
+impl Lane for OnThreads {
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
+        self.0.run(call, permit).boxed()
+    }
+
+    fn is_inline(&self) -> bool {
+        false
+    }
+
+    fn outlives_deadline(&self) -> bool {
+        true
+    }
+
+    fn exhausted(&self) -> Option<String> {
+        self.0.exhausted()
+    }
+}

@@ -1,0 +1,107 @@
+//! Opens a staged copy: the first time that foreign code runs. Used by whoever runs plugins in its
+//! own process.
+
+use std::path::{Path, PathBuf};
+
+use bulkhead_plugin::Manifest as FullManifest;
+use bulkhead_plugin::abi::{LoadError, Module};
+
+use super::rejection::Rejection;
+use super::staging::Staged;
+use super::symbolize::symbolize;
+use crate::platform::{Library, OpenError};
+
+/// The most that is told of what a plugin or the system's loader said, in characters.
+const MAX_DETAIL: usize = 600;
+
+/// A plugin's library, open until the process ends.
+pub struct Opened {
+    /// What it offers.
+    pub module: Module,
+    /// What it says of itself, schemas included.
+    pub manifest: FullManifest,
+    /// Names for the addresses of its backtraces.
+    pub symbols: Symbols,
+}
+
+/// Where the names of a library's addresses are.
+#[derive(Clone, Debug)]
+pub struct Symbols {
+    path: PathBuf,
+    base: Option<u64>,
+}
+
+impl Symbols {
+    /// A backtrace's addresses as text, one frame a line.
+    pub fn name(&self, addresses: &[u64]) -> String {
+        symbolize(&self.path, self.base, addresses)
+    }
+}
+
+/// Opens a staged copy and reads its whole manifest.
+///
+/// # Errors
+/// When the system's loader refuses it, its types differ from this host's, or what it says when it
+/// runs is not what its file says.
+pub fn open(staged: &Staged) -> Result<Opened, Rejection> {
+    let library = Library::open(&staged.path).map_err(|error| refused(error, &staged.path))?;
+    let manifest = library.module.manifest().map_err(|failure| detail(failure.message))?;
+    let manifest: FullManifest =
+        serde_json::from_str(&manifest).map_err(|error| detail(format!("its manifest: {error}")))?;
+    check_same(staged, &manifest)?;
+    let symbols = Symbols { path: staged.path.clone(), base: library.base };
+    Ok(Opened { module: library.module, manifest, symbols })
+}
+
+/// The note decided under which name and for which types it is served.
+fn check_same(staged: &Staged, manifest: &FullManifest) -> Result<(), Rejection> {
+    let note = &staged.manifest;
+    let same = manifest.name == note.name.as_str()
+        && manifest.version == note.version.to_string()
+        && manifest.accepts == note.accepts.patterns();
+    if same {
+        return Ok(());
+    }
+    let (name, version) = (&manifest.name, &manifest.version);
+    Err(detail(format!(
+        "its file says that it is `{}` {}, its code that it is `{name}` {version}",
+        note.name, note.version
+    )))
+}
+
+fn refused(error: OpenError, path: &Path) -> Rejection {
+    match error {
+        OpenError::Refused(words) => loader_refused(&words, path),
+        OpenError::NoModule => detail("it exports no root module".to_owned()),
+        OpenError::Misfit(LoadError::Layout(found)) => {
+            Rejection::AbiLayout { detail: printable(&found) }
+        }
+        OpenError::Misfit(LoadError::Header(found)) => Rejection::AbiVersion {
+            found: printable(&found),
+            expected: "abi_stable 0.11".to_owned(),
+        },
+        OpenError::Misfit(LoadError::Constructor(found)) => detail(found),
+    }
+}
+
+/// glibc and musl name a missing library before these words.
+fn loader_refused(words: &str, path: &Path) -> Rejection {
+    let own = format!("{}: ", path.display());
+    let words = words.replace(&own, "");
+    let missing = ": cannot open shared object file";
+    match words.split_once(missing) {
+        Some((library, _)) if !library.contains('/') => {
+            Rejection::MissingDependency { library: printable(library) }
+        }
+        _ => detail(words),
+    }
+}
+
+fn detail(detail: String) -> Rejection {
+    Rejection::LoadFailed { detail: printable(&detail) }
+}
+
+/// Foreign words, escaped and short.
+fn printable(text: &str) -> String {
+    text.chars().take(MAX_DETAIL).flat_map(char::escape_debug).collect()
+}
