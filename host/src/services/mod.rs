@@ -2,6 +2,7 @@
 
 mod analysis;
 mod jobs;
+mod opening;
 mod plugins;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};

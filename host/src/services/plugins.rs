@@ -7,11 +7,14 @@ use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
 use crate::call::Call;
+use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
+use crate::loader::Scan;
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
+use crate::services::opening;
 use crate::validation::Output;
 
 /// How many plugins are opened at a time while the host starts.
@@ -37,6 +40,20 @@ impl PluginManagementService {
             runner,
             required,
         }
+    }
+
+    /// Takes over what a scan of the plugins folder gave. Nothing is opened yet.
+    pub fn take_over(&self, scan: Scan, config: &Config) {
+        for staged in scan.staged {
+            let settings = config.plugin(&staged.manifest.name);
+            self.registry.register(Arc::new(opening::plugin(staged, settings)));
+        }
+        let refused = scan.refused.into_iter().map(|refused| {
+            let (file, reason) = (refused.file, refused.rejection.explain());
+            warn!(file, reason, "file is not served");
+            RefusedStatus { file, name: refused.plugin, lifecycle: Lifecycle::Rejected, reason }
+        });
+        self.registry.set_refused(refused.collect());
     }
 
     /// The names of all plugins, in order.

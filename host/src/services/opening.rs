@@ -1,0 +1,58 @@
+//! From a staged file to a plugin that opens itself when it is first needed.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+
+use crate::config::PluginConfig;
+use crate::lane::in_process::{self, Ready};
+use crate::loader::Staged;
+use crate::registry::{Declaration, Plugin, Serving};
+use crate::validation::{BadSchema, OptionsSchema, OutputRules};
+
+/// The plugin in a staged file, which nobody has opened yet.
+pub(super) fn plugin(staged: Staged, config: PluginConfig) -> Plugin {
+    let declaration = declaration(&staged);
+    let staged = Arc::new(staged);
+    let settings = config.clone();
+    let open = move || open(Arc::clone(&staged), settings.clone()).boxed();
+    Plugin::new(declaration, config, Box::new(open))
+}
+
+fn declaration(staged: &Staged) -> Declaration {
+    let manifest = &staged.manifest;
+    Declaration {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        description: manifest.summary.clone(),
+        accepts: manifest.accepts.clone(),
+        thread_safe: manifest.thread_safe,
+        file: staged.file_name.clone(),
+        digest: staged.digest,
+    }
+}
+
+/// Opens the plugin on a thread that may block, and waits no longer than for one of its calls.
+async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
+    let limit = config.deadline.duration();
+    let opening = tokio::task::spawn_blocking(move || open_now(&staged, &config));
+    match tokio::time::timeout(limit, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(panic)) => Err(format!("load_failed: the host's own code panicked: {panic}")),
+        Err(_) => Err(format!(
+            "load_hung: it was not open within {} ms, and its code cannot be ended: restart the \
+             host without it",
+            limit.as_millis()
+        )),
+    }
+}
+
+fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
+    let ready = in_process::open(staged, config).map_err(|rejection| rejection.explain())?;
+    let bad = |error: BadSchema| format!("manifest_invalid: {error}; build it with the SDK");
+    let Ready { lane, options_schema, output_schema } = ready;
+    let checked = config.check_output.then_some(&output_schema);
+    let options = OptionsSchema::compile(&options_schema).map_err(bad)?;
+    let output = OutputRules::compile(config.max_output.as_usize(), checked).map_err(bad)?;
+    Ok(Serving { lane, options, output, options_schema, output_schema })
+}
