@@ -5,17 +5,13 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::http::{self, HttpLimits, ServerState, Services};
 use crate::jobs::{MemoryStore, Retention};
-use crate::loader::{self, ScanError, StagingArea};
+use crate::loader::{self, ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
 use crate::runner::ToolRunner;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
@@ -23,8 +19,6 @@ use crate::validation::InputLimits;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The whole chain, ready to be called.
 pub struct App {
@@ -54,6 +48,9 @@ pub enum StartError {
     /// Another host uses the folder for its own files.
     #[error("the state folder `{}` is locked: another host uses it; stop it, or give this one its own with --state", .0.display())]
     Locked(PathBuf),
+    /// The folder for private copies cannot be used.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
     /// The plugins folder cannot be used.
     #[error(transparent)]
     Plugins(#[from] ScanError),
@@ -66,55 +63,45 @@ impl App {
     /// When the state folder or the plugins folder cannot be used.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let lock = lock(&config.state)?;
-        let area = StagingArea::new(&config.state).map_err(|source| state(&config.state, source))?;
+        let area = StagingArea::open(&config.state)?;
         let scan = loader::scan(&config.plugins.dir, &area)?;
         let registry = Arc::new(PluginRegistry::default());
-        let limits = InputLimits { max_pixels: config.server.max_pixels };
+        let limits = InputLimits {
+            max_pixels: config.server.max_pixels,
+        };
         let tasks = TaskTracker::new();
         let runner = ToolRunner::new(Arc::clone(&registry), limits, tasks.clone());
         let named = config.plugins.named.iter();
-        let required = named.filter(|(_, plugin)| plugin.required).map(|(name, _)| name.clone());
+        let required = named
+            .filter(|(_, plugin)| plugin.required)
+            .map(|(name, _)| name.clone());
         let plugins = PluginManagementService::new(registry, runner, required.collect());
         plugins.take_over(scan, &config);
         let plugins = Arc::new(plugins);
-        let jobs = Arc::new(JobManagementService::new(Arc::clone(&plugins), store(&config)));
+        let jobs = Arc::new(JobManagementService::new(
+            Arc::clone(&plugins),
+            store(&config),
+        ));
         let default = config.plugins.default.clone();
         let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), default));
-        Ok(Self { analysis, jobs, plugins, config, tasks, _lock: lock })
-    }
-
-    /// Serves HTTP on `listener` until `shutdown`, then lets what runs come to its end, but no
-    /// longer than the configured time.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
-        let state = Arc::new(ServerState::starting());
-        let services = Services {
-            analysis: Arc::clone(&self.analysis),
-            jobs: Arc::clone(&self.jobs),
-            plugins: Arc::clone(&self.plugins),
-            state: Arc::clone(&state),
-        };
-        let max_body = self.config.server.max_body.as_usize();
-        let router = http::router(services, HttpLimits { max_body, body_timeout: BODY_TIMEOUT });
-        self.tasks.spawn(preload(Arc::clone(&self.plugins), self.config.plugins.preload, state));
-        todo!("serve {:?}", (listener, shutdown, router))
-    }
-}
-
-/// Opens plugins, then calls the host ready.
-async fn preload(plugins: Arc<PluginManagementService>, count: usize, state: Arc<ServerState>) {
-    plugins.preload(count).await;
-    state.ready();
-    let (serving, missing) = (plugins.list_plugins().len(), plugins.missing());
-    info!(plugins = serving, "ready");
-    for name in missing {
-        warn!(plugin = name.as_str(), "a required plugin does not serve: the host is not ready");
+        Ok(Self {
+            analysis,
+            jobs,
+            plugins,
+            config,
+            tasks,
+            _lock: lock,
+        })
     }
 }
 
 fn lock(folder: &Path) -> Result<File, StartError> {
     let open = || {
         fs::create_dir_all(folder)?;
-        File::options().create(true).append(true).open(folder.join("lock"))
+        File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("lock"))
     };
     let file = open().map_err(|source| state(folder, source))?;
     match file.try_lock() {
@@ -125,11 +112,18 @@ fn lock(folder: &Path) -> Result<File, StartError> {
 }
 
 fn state(folder: &Path, source: io::Error) -> StartError {
-    StartError::State { folder: folder.to_owned(), source }
+    StartError::State {
+        folder: folder.to_owned(),
+        source,
+    }
 }
 
 fn store(config: &Config) -> MemoryStore {
     let kept = config.jobs.retention;
     let age = kept.age.duration();
-    MemoryStore::new(Retention { age, count: kept.count, bytes: KEPT_RESULTS })
+    MemoryStore::new(Retention {
+        age,
+        count: kept.count,
+        bytes: KEPT_RESULTS,
+    })
 }

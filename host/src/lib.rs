@@ -2,12 +2,17 @@
 //!
 //! The modules in reading order; each says in its head what it owns and what it must not know.
 
+pub mod app;
 pub mod call;
+pub mod cli;
 pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod jobs;
+pub mod lane;
+pub mod loader;
 pub mod names;
+pub mod platform;
 pub mod registry;
 pub mod runner;
 pub mod services;

@@ -45,12 +45,22 @@ impl Symbols {
 /// runs is not what its file says.
 pub fn open(staged: &Staged) -> Result<Opened, Rejection> {
     let library = Library::open(&staged.path).map_err(|error| refused(error, &staged.path))?;
-    let manifest = library.module.manifest().map_err(|failure| detail(failure.message))?;
-    let manifest: FullManifest =
-        serde_json::from_str(&manifest).map_err(|error| detail(format!("its manifest: {error}")))?;
+    let manifest = library
+        .module
+        .manifest()
+        .map_err(|failure| detail(failure.message))?;
+    let manifest: FullManifest = serde_json::from_str(&manifest)
+        .map_err(|error| detail(format!("its manifest: {error}")))?;
     check_same(staged, &manifest)?;
-    let symbols = Symbols { path: staged.path.clone(), base: library.base };
-    Ok(Opened { module: library.module, manifest, symbols })
+    let symbols = Symbols {
+        path: staged.path.clone(),
+        base: library.base,
+    };
+    Ok(Opened {
+        module: library.module,
+        manifest,
+        symbols,
+    })
 }
 
 /// The note decided under which name and for which types it is served.
@@ -73,9 +83,9 @@ fn refused(error: OpenError, path: &Path) -> Rejection {
     match error {
         OpenError::Refused(words) => loader_refused(&words, path),
         OpenError::NoModule => detail("it exports no root module".to_owned()),
-        OpenError::Misfit(LoadError::Layout(found)) => {
-            Rejection::AbiLayout { detail: printable(&found) }
-        }
+        OpenError::Misfit(LoadError::Layout(found)) => Rejection::AbiLayout {
+            detail: printable(&found),
+        },
         OpenError::Misfit(LoadError::Header(found)) => Rejection::AbiVersion {
             found: printable(&found),
             expected: "abi_stable 0.11".to_owned(),
@@ -90,18 +100,23 @@ fn loader_refused(words: &str, path: &Path) -> Rejection {
     let words = words.replace(&own, "");
     let missing = ": cannot open shared object file";
     match words.split_once(missing) {
-        Some((library, _)) if !library.contains('/') => {
-            Rejection::MissingDependency { library: printable(library) }
-        }
+        Some((library, _)) if !library.contains('/') => Rejection::MissingDependency {
+            library: printable(library),
+        },
         _ => detail(words),
     }
 }
 
 fn detail(detail: String) -> Rejection {
-    Rejection::LoadFailed { detail: printable(&detail) }
+    Rejection::LoadFailed {
+        detail: printable(&detail),
+    }
 }
 
 /// Foreign words, escaped and short.
 fn printable(text: &str) -> String {
-    text.chars().take(MAX_DETAIL).flat_map(char::escape_debug).collect()
+    text.chars()
+        .take(MAX_DETAIL)
+        .flat_map(char::escape_debug)
+        .collect()
 }

@@ -39,13 +39,16 @@ impl Library {
         let library = open(path).map_err(|error| OpenError::Refused(words(&error)))?;
         // SAFETY: the symbol is a static, of which only the address is taken.
         let header = unsafe { library.get::<*const ()>(HEADER_SYMBOL.as_bytes()) };
-        let header = header.map(|symbol| symbol.as_raw_ptr().cast_const().cast());
+        let header = header.map(|symbol| *symbol);
         std::mem::forget(library);
         let header = header.map_err(|_| OpenError::NoModule)?;
         // SAFETY: the library was just forgotten, so it stays open; that it is a plugin was checked
         // before (note, header and its version), and more than its word nobody has in one process.
         let module = unsafe { Module::load(header) }.map_err(OpenError::Misfit)?;
-        Ok(Self { module, base: base(header) })
+        Ok(Self {
+            module,
+            base: base(header),
+        })
     }
 }
 
@@ -80,5 +83,7 @@ fn base(_: *const ()) -> Option<u64> {
 
 /// The loader's own words are in the source of libloading's error.
 fn words(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+    error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }

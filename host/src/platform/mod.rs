@@ -1,6 +1,9 @@
 //! What differs by operating system, and the only unsafe code of the host.
 
-#![allow(unsafe_code, reason = "the operating system: every block says why it holds")]
+#![allow(
+    unsafe_code,
+    reason = "the operating system: every block says why it holds"
+)]
 
 mod library;
 

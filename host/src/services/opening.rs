@@ -38,7 +38,9 @@ async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, Stri
     let opening = tokio::task::spawn_blocking(move || open_now(&staged, &config));
     match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(panic)) => Err(format!("load_failed: the host's own code panicked: {panic}")),
+        Ok(Err(panic)) => Err(format!(
+            "load_failed: the host's own code panicked: {panic}"
+        )),
         Err(_) => Err(format!(
             "load_hung: it was not open within {} ms, and its code cannot be ended: restart the \
              host without it",
@@ -50,9 +52,19 @@ async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, Stri
 fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
     let ready = in_process::open(staged, config).map_err(|rejection| rejection.explain())?;
     let bad = |error: BadSchema| format!("manifest_invalid: {error}; build it with the SDK");
-    let Ready { lane, options_schema, output_schema } = ready;
+    let Ready {
+        lane,
+        options_schema,
+        output_schema,
+    } = ready;
     let checked = config.check_output.then_some(&output_schema);
     let options = OptionsSchema::compile(&options_schema).map_err(bad)?;
     let output = OutputRules::compile(config.max_output.as_usize(), checked).map_err(bad)?;
-    Ok(Serving { lane, options, output, options_schema, output_schema })
+    Ok(Serving {
+        lane,
+        options,
+        output,
+        options_schema,
+        output_schema,
+    })
 }

@@ -46,12 +46,18 @@ impl PluginManagementService {
     pub fn take_over(&self, scan: Scan, config: &Config) {
         for staged in scan.staged {
             let settings = config.plugin(&staged.manifest.name);
-            self.registry.register(Arc::new(opening::plugin(staged, settings)));
+            self.registry
+                .register(Arc::new(opening::plugin(staged, settings)));
         }
         let refused = scan.refused.into_iter().map(|refused| {
             let (file, reason) = (refused.file, refused.rejection.explain());
             warn!(file, reason, "file is not served");
-            RefusedStatus { file, name: refused.plugin, lifecycle: Lifecycle::Rejected, reason }
+            RefusedStatus {
+                file,
+                name: refused.plugin,
+                lifecycle: Lifecycle::Rejected,
+                reason,
+            }
         });
         self.registry.set_refused(refused.collect());
     }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use bulkhead_plugin::abi::{CallFailure, FailureKind, Instance, Module, Reply, Run, SharedInstance};
+use bulkhead_plugin::abi::{
+    CallFailure, FailureKind, Instance, Module, Reply, Run, SharedInstance,
+};
 use crossbeam_queue::ArrayQueue;
 
 pub(super) struct Instances {
@@ -21,7 +23,11 @@ enum Kept {
 
 impl Instances {
     /// Makes the first instance and lets it test itself.
-    pub(super) fn start(module: Module, settings: String, most: usize) -> Result<Self, CallFailure> {
+    pub(super) fn start(
+        module: Module,
+        settings: String,
+        most: usize,
+    ) -> Result<Self, CallFailure> {
         let mut first = module.create(&settings)?;
         first.self_test()?;
         let kept = match first.share() {
@@ -32,7 +38,11 @@ impl Instances {
                 Kept::Idle(idle)
             }
         };
-        Ok(Self { module, settings, kept })
+        Ok(Self {
+            module,
+            settings,
+            kept,
+        })
     }
 
     pub(super) fn run(&self, run: &Run<'_>) -> Result<Reply, CallFailure> {
@@ -42,8 +52,14 @@ impl Instances {
         }
     }
 
-    fn run_exclusive(&self, idle: &ArrayQueue<Instance>, run: &Run<'_>) -> Result<Reply, CallFailure> {
-        let mut instance = idle.pop().map_or_else(|| self.module.create(&self.settings), Ok)?;
+    fn run_exclusive(
+        &self,
+        idle: &ArrayQueue<Instance>,
+        run: &Run<'_>,
+    ) -> Result<Reply, CallFailure> {
+        let mut instance = idle
+            .pop()
+            .map_or_else(|| self.module.create(&self.settings), Ok)?;
         let outcome = instance.run(run);
         if !has_panicked(&outcome) {
             // Full only if more calls run than were ever admitted; then it ends here.
@@ -74,12 +90,15 @@ impl Instances {
         current: &ArcSwapOption<SharedInstance>,
     ) -> Result<Arc<SharedInstance>, CallFailure> {
         let created = self.module.create(&self.settings)?.share();
-        let shared = Arc::new(created.unwrap_or_else(|_| unreachable!("its module is thread-safe")));
+        let shared =
+            Arc::new(created.unwrap_or_else(|_| unreachable!("its module is thread-safe")));
         current.store(Some(Arc::clone(&shared)));
         Ok(shared)
     }
 }
 
 fn has_panicked(outcome: &Result<Reply, CallFailure>) -> bool {
-    outcome.as_ref().is_err_and(|failure| failure.kind == FailureKind::PANIC)
+    outcome
+        .as_ref()
+        .is_err_and(|failure| failure.kind == FailureKind::PANIC)
 }

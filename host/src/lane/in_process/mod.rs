@@ -36,13 +36,20 @@ pub struct Ready {
 /// # Errors
 /// When it cannot be opened, would end the host with its first panic, or does not start.
 pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> {
-    let Opened { module, manifest, symbols } = loader::open(staged)?;
+    let Opened {
+        module,
+        manifest,
+        symbols,
+    } = loader::open(staged)?;
     if !module.build().panic_unwinds {
         return Err(Rejection::PanicStrategy);
     }
     let settings = config.settings.to_string();
-    let instances = Instances::start(module, settings, config.concurrency)
-        .map_err(|failure| Rejection::CreateFailed { detail: failure.message })?;
+    let instances = Instances::start(module, settings, config.concurrency).map_err(|failure| {
+        Rejection::CreateFailed {
+            detail: failure.message,
+        }
+    })?;
     let runnable = Runnable { instances, symbols };
     let lane: Arc<dyn Lane> = if config.inline {
         Arc::new(Inline(Arc::new(runnable)))
@@ -51,14 +58,23 @@ pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> 
         Arc::new(OnThreads(Threads::new(name, config.concurrency, runnable)))
     };
     let (options_schema, output_schema) = (manifest.options_schema, manifest.output_schema);
-    Ok(Ready { lane, options_schema, output_schema })
+    Ok(Ready {
+        lane,
+        options_schema,
+        output_schema,
+    })
 }
 
 /// Runs on the task that polls: for plugins that answer in microseconds.
 struct Inline(Arc<Runnable>);
 
 impl Lane for Inline {
-    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
+    fn enter_unguarded(
+        &self,
+        call: Arc<Call>,
+        permit: Permit,
+        _: Pass,
+    ) -> BoxFuture<'static, Outcome> {
         let runnable = Arc::clone(&self.0);
         async move { runnable.run(&call, &permit) }.boxed()
     }
@@ -80,7 +96,12 @@ impl Lane for Inline {
 struct OnThreads(Threads);
 
 impl Lane for OnThreads {
-    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
+    fn enter_unguarded(
+        &self,
+        call: Arc<Call>,
+        permit: Permit,
+        _: Pass,
+    ) -> BoxFuture<'static, Outcome> {
         self.0.run(call, permit).boxed()
     }
 

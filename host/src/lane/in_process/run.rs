@@ -31,17 +31,30 @@ impl Runnable {
             remaining: Some(permit.remaining()),
             sink: &CallSink(call),
         };
-        self.instances.run(&run).map(raw_output).map_err(|failure| self.explain(failure))
+        self.instances
+            .run(&run)
+            .map(raw_output)
+            .map_err(|failure| self.explain(failure))
     }
 
     fn explain(&self, failure: CallFailure) -> CallError {
-        let CallFailure { kind, message, details, location, backtrace } = failure;
+        let CallFailure {
+            kind,
+            message,
+            details,
+            location,
+            backtrace,
+        } = failure;
         match kind {
-            FailureKind::INVALID_INPUT => {
-                CallError::InvalidInput { message, details: facts(&details) }
-            }
+            FailureKind::INVALID_INPUT => CallError::InvalidInput {
+                message,
+                details: facts(&details),
+            },
             FailureKind::INVALID_OPTIONS => CallError::InvalidOptions {
-                violations: vec![Violation { path: String::new(), reason: message }],
+                violations: vec![Violation {
+                    path: String::new(),
+                    reason: message,
+                }],
             },
             FailureKind::UNSERIALIZABLE => CallError::invalid_output(message),
             FailureKind::CANCELLED => CallError::Cancelled,
@@ -50,7 +63,10 @@ impl Runnable {
                 location: tidy_path(&location).to_owned(),
                 traceback: self.symbols.name(&backtrace),
             },
-            _ => CallError::Failed { message, details: facts(&details) },
+            _ => CallError::Failed {
+                message,
+                details: facts(&details),
+            },
         }
     }
 }
@@ -62,7 +78,10 @@ fn raw_output(reply: Reply) -> RawOutput {
         mime_type: attachment.mime_type,
         data: Bytes::from_owner(attachment.data),
     });
-    RawOutput { json: Bytes::from_owner(reply.json), attachments: attachments.collect() }
+    RawOutput {
+        json: Bytes::from_owner(reply.json),
+        attachments: attachments.collect(),
+    }
 }
 
 fn facts(details: &str) -> Map<String, Value> {

@@ -48,16 +48,39 @@ impl Threads {
     pub(super) fn new(plugin: &str, most: usize, runnable: Runnable) -> Self {
         let (tasks, inbox) = unbounded();
         let (idle, overdue) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { inbox, runnable, idle, overdue });
-        Self { name: format!("lane {plugin}"), most, started: AtomicUsize::new(0), tasks, shared }
+        let shared = Arc::new(Shared {
+            inbox,
+            runnable,
+            idle,
+            overdue,
+        });
+        Self {
+            name: format!("lane {plugin}"),
+            most,
+            started: AtomicUsize::new(0),
+            tasks,
+            shared,
+        }
     }
 
     /// Hands a call to a thread and waits for what comes of it.
-    pub(super) fn run(&self, call: Arc<Call>, permit: Permit) -> impl Future<Output = Outcome> + use<> {
+    pub(super) fn run(
+        &self,
+        call: Arc<Call>,
+        permit: Permit,
+    ) -> impl Future<Output = Outcome> + use<> {
         let (reply, answer) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(RUNNING));
-        let watch = Watch { state: Arc::clone(&state), shared: Arc::clone(&self.shared) };
-        let task = Task { call, permit, reply, state };
+        let watch = Watch {
+            state: Arc::clone(&state),
+            shared: Arc::clone(&self.shared),
+        };
+        let task = Task {
+            call,
+            permit,
+            reply,
+            state,
+        };
         let handed_over = self.ensure_thread().map(|()| self.tasks.send(task));
         async move {
             let _watch = watch;
@@ -80,7 +103,12 @@ impl Threads {
     fn ensure_thread(&self) -> Result<(), CallError> {
         let relaxed = Ordering::Relaxed;
         let claim = |idle: usize| idle.checked_sub(1);
-        if self.shared.idle.fetch_update(relaxed, relaxed, claim).is_ok() {
+        if self
+            .shared
+            .idle
+            .fetch_update(relaxed, relaxed, claim)
+            .is_ok()
+        {
             return Ok(());
         }
         let below = |started: usize| (started < self.most).then_some(started + 1);
@@ -88,7 +116,9 @@ impl Threads {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        let builder = thread::Builder::new().name(self.name.clone()).stack_size(STACK_BYTES);
+        let builder = thread::Builder::new()
+            .name(self.name.clone())
+            .stack_size(STACK_BYTES);
         let spawned = builder.spawn(move || shared.work());
         spawned.map(drop).map_err(|error| {
             self.started.fetch_sub(1, relaxed);
@@ -109,7 +139,12 @@ impl Shared {
     }
 
     fn carry_out(&self, task: Task) {
-        let Task { call, permit, reply, state } = task;
+        let Task {
+            call,
+            permit,
+            reply,
+            state,
+        } = task;
         // The plugin's panics end at its guard; one that arrives here is ours, and costs its call.
         let outcome = catch_unwind(AssertUnwindSafe(|| self.runnable.run(&call, &permit)));
         // Before the permit goes: whoever gets it must find this thread idle.
@@ -131,12 +166,18 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let (acqrel, acquire) = (Ordering::AcqRel, Ordering::Acquire);
-        if self.state.compare_exchange(RUNNING, GIVEN_UP, acqrel, acquire).is_ok() {
+        if self
+            .state
+            .compare_exchange(RUNNING, GIVEN_UP, acqrel, acquire)
+            .is_ok()
+        {
             self.shared.overdue.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 fn gone() -> CallError {
-    CallError::Internal { traceback: "the lane's thread panicked in the host's own code".to_owned() }
+    CallError::Internal {
+        traceback: "the lane's thread panicked in the host's own code".to_owned(),
+    }
 }

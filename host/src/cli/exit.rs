@@ -1,0 +1,113 @@
+//! Exit codes, all of them, and how a command says why it failed.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use crate::app::StartError;
+use crate::config::ConfigError;
+use crate::loader::ScanError;
+
+/// The table, as `--help` shows it.
+pub(super) const HELP: &str = "\
+Exit codes:
+  0   it worked
+  1   at least one picture could not be analysed
+  2   the command line is wrong
+  69  the host cannot start: its address or its state folder is taken
+  78  the configuration is wrong, or the plugins folder cannot be used";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// It worked.
+    Success,
+    /// At least one picture could not be analysed.
+    Failed,
+    /// The host cannot start for now (`EX_UNAVAILABLE`).
+    Unavailable,
+    /// What the operator has set up is wrong (`EX_CONFIG`).
+    Config,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Unavailable => Self::from(69),
+            Exit::Config => Self::from(78),
+        }
+    }
+}
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    line: String,
+    report: Option<miette::Report>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, error: impl Display) -> Self {
+        Self {
+            exit,
+            line: error.to_string(),
+            report: None,
+        }
+    }
+
+    /// Says it on stderr, in one line or, to people, with the place in the file.
+    pub(super) fn tell(self) -> Exit {
+        match self.report {
+            Some(report) if io::stderr().is_terminal() => {
+                super::print::error(&format!("{report:?}"))
+            }
+            _ => super::print::error(&format!("bulkhead: {}", self.line)),
+        }
+        self.exit
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let line = error.one_line();
+        Self {
+            exit: Exit::Config,
+            line,
+            report: Some(miette::Report::new(error)),
+        }
+    }
+}
+
+impl From<ScanError> for Failure {
+    fn from(error: ScanError) -> Self {
+        Self::new(Exit::Config, chain(&error))
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Plugins(error) => error.into(),
+            error @ (StartError::State { .. } | StartError::Locked(_) | StartError::Staging(_)) => {
+                Self::new(Exit::Unavailable, chain(&error))
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,78 @@
+//! The command line: one file per command. Results go to stdout, all else to stderr.
+
+mod analyze;
+mod exit;
+mod logs;
+mod plugins;
+mod print;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config, Overrides, Sources};
+use crate::names::PluginName;
+use exit::Failure;
+
+/// A plugin host that a plugin cannot sink.
+#[derive(Parser)]
+#[command(name = "bulkhead", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a plugin on pictures, without a daemon
+    Analyze(analyze::Analyze),
+    /// Show what a folder of plugins holds, without running any of it
+    Plugins(plugins::Plugins),
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Common {
+    /// The folder with the plugins
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// The configuration [default: bulkhead.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Common {
+    /// The settings from all sources; `listen` and `state` are flags of some commands only.
+    fn settings(
+        self,
+        listen: Option<SocketAddr>,
+        state: Option<PathBuf>,
+    ) -> Result<Config, Failure> {
+        let overrides = Overrides {
+            plugins: self.plugins,
+            state,
+            listen,
+            default: None,
+        };
+        config::read(&Sources::of_process(self.config, overrides)).map_err(Failure::from)
+    }
+}
+
+/// Runs the command that the process was started with, to its end.
+pub fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Analyze(analyze) => analyze.run(),
+        Command::Plugins(plugins) => plugins.run(),
+    };
+    let exit = outcome.unwrap_or_else(|failure| failure.tell());
+    exit.into()
+}
+
+/// A plugin's name on the command line; `default` is not one, but means one.
+fn plugin_name(text: &str) -> Result<String, String> {
+    PluginName::parse(text)
+        .map(|name| name.to_string())
+        .map_err(|error| error.to_string())
+}

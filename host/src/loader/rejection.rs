@@ -1,0 +1,171 @@
+//! Why a file is not served: what was found, what was expected, what to do. Decides nothing itself.
+
+use thiserror::Error;
+
+use super::manifest::ManifestError;
+use super::trust::Distrust;
+use crate::names::PluginName;
+
+/// A file that is not served.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{file}: {}", rejection.explain())]
+pub struct Refused {
+    /// The name of the file in the plugins folder.
+    pub file: String,
+    /// The plugin that it claims to be, where that could be read.
+    pub plugin: Option<PluginName>,
+    /// Why it is not served.
+    pub rejection: Rejection,
+}
+
+/// Why a file is not served.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(
+    missing_docs,
+    reason = "the text of each variant says what its fields are"
+)]
+pub enum Rejection {
+    #[error("it is {found}, not a regular file; put the library itself or a link to it here")]
+    NotRegular { found: &'static str },
+    #[error("it has {size} bytes and a plugin may have {limit}; strip it or split it")]
+    TooLarge { size: u64, limit: u64 },
+    #[error(
+        "the file ends at byte {len} but its {part} ends at byte {end}: it is not whole; copy it again"
+    )]
+    Truncated { part: String, end: u64, len: u64 },
+    #[error("it is {found} and this host loads {expected}; build it as a `cdylib` for this system")]
+    WrongPlatform { found: String, expected: String },
+    #[error("{found}, and a stack here is never executable; link it with `-z noexecstack`")]
+    ExecStack { found: &'static str },
+    #[error(
+        "it carries the {tag} `{path}`, and libraries are searched in the system's folders only; link it without `-rpath`"
+    )]
+    Rpath { tag: &'static str, path: String },
+    #[error("it wants {size} bytes of memory mapped and a plugin may have {limit}; build it again")]
+    TooLargeMapping { size: u64, limit: u64 },
+    #[error("it needs glibc {needed} and this system has {running}; build it on an older system")]
+    NeedsNewerGlibc { needed: String, running: String },
+    #[error(
+        "it is a good library without a plugin's manifest; if it should be a plugin, use `export_plugin!`"
+    )]
+    NoManifest,
+    #[error("{0}; build it with the SDK's `export_plugin!`")]
+    ManifestInvalid(ManifestError),
+    #[error(
+        "it was built for {found} and this host takes {expected}; build it with the SDK of this host's version"
+    )]
+    AbiVersion { found: String, expected: String },
+    #[error("`{winner}` holds a plugin of the same name and comes first; remove one of the two")]
+    DuplicateName { winner: String },
+    #[error(transparent)]
+    UnsafePermissions(#[from] Distrust),
+    #[error("it is {found}, not a shared library; put a plugin's compiled library here")]
+    NotALibrary { found: String },
+    #[error("cannot {action}: {cause}")]
+    Unreadable { action: &'static str, cause: String },
+    #[error("somebody wrote to it while it was read; it is tried again when it is still")]
+    ChangedWhileReading,
+    #[error("the system's loader refused it: {detail}; build it for this system")]
+    LoadFailed { detail: String },
+    #[error("it needs the library `{library}`, which this system lacks; install it")]
+    MissingDependency { library: String },
+    #[error(
+        "its types are laid out otherwise than this host's: {detail}; build it with this host's SDK"
+    )]
+    AbiLayout { detail: String },
+    #[error("it was built with panic=abort, which would end the host; use the `process` lane")]
+    PanicStrategy,
+    #[error("it could not start: {detail}; see to its settings")]
+    CreateFailed { detail: String },
+    #[error("loading it ended the worker: {detail}; try it with `bulkhead check`")]
+    LoadCrashed { detail: String },
+    #[error(
+        "{generations} builds of it are mapped already and none can be let go; restart the host"
+    )]
+    RestartRequired { generations: usize },
+}
+
+impl Rejection {
+    /// The code of `details.reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotRegular { .. } => "not_regular",
+            Self::TooLarge { .. } => "too_large",
+            Self::Truncated { .. } => "truncated",
+            Self::WrongPlatform { .. } => "wrong_platform",
+            Self::ExecStack { .. } => "exec_stack",
+            Self::Rpath { .. } => "rpath",
+            Self::TooLargeMapping { .. } => "too_large_mapping",
+            Self::NeedsNewerGlibc { .. } => "needs_newer_glibc",
+            Self::NoManifest => "no_manifest",
+            Self::ManifestInvalid(_) => "manifest_invalid",
+            Self::AbiVersion { .. } => "abi_version",
+            Self::DuplicateName { .. } => "duplicate_name",
+            Self::UnsafePermissions(_) => "unsafe_permissions",
+            Self::NotALibrary { .. } => "not_a_library",
+            Self::Unreadable { .. } => "unreadable",
+            Self::ChangedWhileReading => "changed_while_reading",
+            Self::LoadFailed { .. } => "load_failed",
+            Self::MissingDependency { .. } => "missing_dependency",
+            Self::AbiLayout { .. } => "abi_layout",
+            Self::PanicStrategy => "panic_strategy",
+            Self::CreateFailed { .. } => "create_failed",
+            Self::LoadCrashed { .. } => "load_crashed",
+            Self::RestartRequired { .. } => "restart_required",
+        }
+    }
+
+    pub(super) fn unreadable(action: &'static str, error: &std::io::Error) -> Self {
+        let cause = error.to_string();
+        Self::Unreadable { action, cause }
+    }
+
+    /// The code and the text: what `details.reason` says.
+    pub fn explain(&self) -> String {
+        format!("{}: {self}", self.reason())
+    }
+}
+
+impl From<ManifestError> for Rejection {
+    fn from(error: ManifestError) -> Self {
+        match error {
+            ManifestError::Revision { found, expected } => Self::AbiVersion {
+                found: format!("ABI revision {found}"),
+                expected: format!("revision {expected}"),
+            },
+            other => Self::ManifestInvalid(other),
+        }
+    }
+}
+
+/// What may be quoted of bytes from outside: printable and short.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    const MAX: usize = 64;
+    let dots = if bytes.len() > MAX { "…" } else { "" };
+    format!("{}{dots}", bytes[..bytes.len().min(MAX)].escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_says_what_was_found_and_what_to_do() {
+        let check = |rejection: Rejection, text| assert_eq!(rejection.explain(), text);
+        check(
+            Rejection::Truncated {
+                part: "segment 2".into(),
+                end: 81920,
+                len: 4096,
+            },
+            "truncated: the file ends at byte 4096 but its segment 2 ends at byte 81920: it is not whole; copy it again",
+        );
+        check(
+            Rejection::NeedsNewerGlibc {
+                needed: "9.99".into(),
+                running: "2.36".into(),
+            },
+            "needs_newer_glibc: it needs glibc 9.99 and this system has 2.36; build it on an older system",
+        );
+    }
+}

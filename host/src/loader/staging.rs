@@ -1,0 +1,160 @@
+//! One file of the operator's becomes one private, checked copy that nobody else can change. Never maps the
+//! operator's file and never reads it twice: the bytes that are checked are the bytes that are kept.
+
+mod source;
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::{Builder, NamedTempFile};
+use thiserror::Error;
+
+use super::manifest::{self, Manifest};
+use super::rejection::{Refused, Rejection};
+use super::static_check::static_check;
+use crate::names::{Digest, PluginName};
+
+/// How the system's libraries end, and therefore our copies.
+pub(super) const SUFFIX: &str = std::env::consts::DLL_SUFFIX;
+
+/// The folder of private copies.
+#[derive(Debug)]
+pub struct StagingArea {
+    folder: PathBuf,
+}
+
+/// A private copy that passed every check that needs no foreign code.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The name of the operator's file.
+    pub file_name: String,
+    /// The copy.
+    pub path: PathBuf,
+    /// What the copy holds.
+    pub digest: Digest,
+    /// What the plugin says of itself.
+    pub manifest: Manifest,
+    /// The bytes in it.
+    pub size: u64,
+}
+
+/// The folder of private copies cannot be had.
+#[derive(Debug, Error)]
+#[error("cannot make the folder `{folder}` for private copies of plugins")]
+pub struct StagingError {
+    folder: PathBuf,
+    source: io::Error,
+}
+
+impl StagingArea {
+    /// The folder `generations` in the host's state, made where it is missing, closed to everybody else.
+    ///
+    /// # Errors
+    /// [`StagingError`] when it cannot be made or closed.
+    pub fn open(state: &Path) -> Result<Self, StagingError> {
+        let folder = state.join("generations");
+        match private_folder(&folder) {
+            Ok(()) => Ok(Self { folder }),
+            Err(source) => Err(StagingError { folder, source }),
+        }
+    }
+
+    /// Checks `file` and keeps a copy of it.
+    ///
+    /// # Errors
+    /// [`Refused`] with the plugin's name where the file has one.
+    pub fn stage(&self, file: &Path) -> Result<Staged, Refused> {
+        let file_name = file.file_name().unwrap_or(file.as_os_str());
+        let file_name = file_name.to_string_lossy().into_owned();
+        let refused = |plugin, rejection| Refused {
+            file: file_name.clone(),
+            plugin,
+            rejection,
+        };
+        let bytes = source::read(file).map_err(|rejection| refused(None, rejection))?;
+        let manifest = static_check(&bytes)
+            .map_err(|rejection| refused(name_despite(&rejection, &bytes), rejection))?;
+        let digest = Digest::new(Sha256::digest(&bytes).into());
+        let path = self.keep(&bytes, digest).map_err(|error| {
+            let plugin = Some(manifest.name.clone());
+            refused(plugin, Rejection::unreadable("keep a private copy", &error))
+        })?;
+        let size = bytes.len() as u64;
+        Ok(Staged {
+            file_name,
+            path,
+            digest,
+            manifest,
+            size,
+        })
+    }
+
+    /// A copy that is there already stays: workers that run it share its memory.
+    fn keep(&self, bytes: &[u8], digest: Digest) -> io::Result<PathBuf> {
+        let path = self.folder.join(format!("{digest}{SUFFIX}"));
+        if !holds(&path, bytes) {
+            let mut copy = Builder::new()
+                .prefix(".staging-")
+                .tempfile_in(&self.folder)?;
+            copy.write_all(bytes)?;
+            make_read_only(&copy)?;
+            copy.persist(&path)?;
+        }
+        Ok(path)
+    }
+}
+
+// A crash of the machine can leave a file that is shorter than what was written to it.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    path.metadata()
+        .is_ok_and(|it| it.len() == bytes.len() as u64)
+        && fs::read(path).is_ok_and(|found| found == bytes)
+}
+
+fn name_despite(rejection: &Rejection, bytes: &[u8]) -> Option<PluginName> {
+    match rejection {
+        Rejection::NoManifest => None,
+        _ => manifest::find_name(bytes),
+    }
+}
+
+#[cfg(unix)]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn make_read_only(copy: &NamedTempFile) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    copy.as_file()
+        .set_permissions(Permissions::from_mode(0o500))
+}
+
+#[cfg(not(unix))]
+fn make_read_only(_: &NamedTempFile) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether a name in the plugins folder is one that plugins have: `.x.so`, `x.so~`, `x.so.tmp` and `X.SO` are none.
+pub(super) fn is_plugin_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

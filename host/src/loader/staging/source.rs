@@ -1,0 +1,131 @@
+//! The operator's file, read once into memory. Opens only what a look from outside found regular: opening a pipe
+//! waits for its writer, and opening a device can do anything.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::loader::rejection::Rejection;
+use crate::loader::trust::{self, FolderTrust};
+
+/// The largest file that is read.
+const MAX_SIZE: u64 = 256 << 20;
+
+/// The bytes of a regular, trusted file that stood still while it was read.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
+    fit(&path
+        .metadata()
+        .map_err(|error| Rejection::unreadable("look at it", &error))?)?;
+    trusted_target(path)?;
+    let mut file = open(path).map_err(|error| Rejection::unreadable("open it", &error))?;
+    let before = look(&file)?;
+    // What was opened may be another file than was looked at.
+    fit(&before)?;
+    trust::file(path, &before)?;
+    let bytes = contents(&mut file, before.len())?;
+    if fingerprint(&before) != fingerprint(&look(&file)?) || bytes.len() as u64 != before.len() {
+        return Err(Rejection::ChangedWhileReading);
+    }
+    Ok(bytes)
+}
+
+fn fit(metadata: &Metadata) -> Result<(), Rejection> {
+    if !metadata.is_file() {
+        let found = kind(metadata.file_type());
+        return Err(Rejection::NotRegular { found });
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(Rejection::TooLarge {
+            size: metadata.len(),
+            limit: MAX_SIZE,
+        });
+    }
+    Ok(())
+}
+
+/// Where a link leads, nobody else may put another file; the folder that the link is in was judged by the scan.
+fn trusted_target(path: &Path) -> Result<(), Rejection> {
+    let unreadable = |error| Rejection::unreadable("follow its link", &error);
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    let target = path.canonicalize().map_err(unreadable)?;
+    match target.parent().map(trust::folder) {
+        None | Some(FolderTrust::Trusted) => Ok(()),
+        Some(FolderTrust::Distrusted(distrust)) => Err(distrust.into()),
+        Some(FolderTrust::Unreadable(error)) => Err(unreadable(error)),
+    }
+}
+
+fn look(file: &File) -> Result<Metadata, Rejection> {
+    file.metadata()
+        .map_err(|error| Rejection::unreadable("look at it", &error))
+}
+
+// One byte more than expected tells a file that grows from one that stands still.
+fn contents(file: &mut File, size: u64) -> Result<Vec<u8>, Rejection> {
+    let mut bytes = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
+    match file.take(size + 1).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Rejection::unreadable("read it", &error)),
+    }
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // Should it have become a pipe by now, the open returns at once; std closes it on exec.
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
+}
+
+#[cfg(unix)]
+fn fingerprint(metadata: &Metadata) -> impl PartialEq + use<> {
+    use std::os::unix::fs::MetadataExt;
+
+    [
+        metadata.size().cast_signed(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+        metadata.dev().cast_signed(),
+        metadata.ino().cast_signed(),
+    ]
+}
+
+#[cfg(not(unix))]
+fn fingerprint(metadata: &Metadata) -> impl PartialEq + use<> {
+    (metadata.len(), metadata.modified().ok())
+}
+
+#[cfg(unix)]
+fn kind(file_type: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+
+    match file_type {
+        it if it.is_dir() => "a folder",
+        it if it.is_fifo() => "a named pipe",
+        it if it.is_socket() => "a socket",
+        it if it.is_block_device() || it.is_char_device() => "a device",
+        _ => "something",
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(file_type: FileType) -> &'static str {
+    if file_type.is_dir() {
+        "a folder"
+    } else {
+        "something"
+    }
+}

@@ -1,0 +1,147 @@
+use std::fs::File;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::loader::samples::{self, chmod, good, write};
+
+#[test]
+fn a_good_library_is_kept_under_its_hash() {
+    let (folder, area) = fixture();
+    let staged = area.stage(&write(folder.path(), "it.so", good())).unwrap();
+    assert_eq!(staged.file_name, "it.so");
+    assert_eq!(
+        staged.path.file_name().unwrap().to_str().unwrap(),
+        format!("{}.so", staged.digest)
+    );
+    assert_eq!(fs::read(&staged.path).unwrap(), good());
+    assert_eq!(staged.size, good().len() as u64);
+    assert_eq!(mode(&staged.path), 0o500);
+    assert_eq!(mode(&area.folder), 0o700);
+    assert_eq!(left(&area), 1, "no temporary file stays");
+}
+
+#[test]
+fn equal_files_share_a_copy_and_a_damaged_copy_is_replaced() {
+    let (folder, area) = fixture();
+    let first = area.stage(&write(folder.path(), "a.so", good())).unwrap();
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+    let before = inode(&first.path);
+    let second = area.stage(&write(folder.path(), "b.so", good())).unwrap();
+    assert_eq!(
+        (second.path.as_path(), inode(&second.path)),
+        (first.path.as_path(), before)
+    );
+    fs::remove_file(&first.path).unwrap();
+    File::create(&first.path).unwrap();
+    area.stage(&folder.path().join("a.so")).unwrap();
+    assert_eq!(fs::read(&first.path).unwrap(), good());
+}
+
+#[test]
+fn a_refusal_names_the_plugin_where_it_can() {
+    let (folder, area) = fixture();
+    let refused = |bytes: &[u8]| {
+        area.stage(&write(folder.path(), "it.so", bytes))
+            .unwrap_err()
+    };
+    let cut = refused(&good()[..good().len() - 1]);
+    assert_eq!(cut.plugin.as_ref().unwrap().as_str(), samples::NAME);
+    assert!(
+        cut.to_string()
+            .starts_with("it.so: truncated: the file ends at byte "),
+        "{cut}"
+    );
+    let text = refused(b"hello");
+    assert_eq!(
+        (text.plugin, text.rejection.reason()),
+        (None, "not_a_library")
+    );
+    assert_eq!(left(&area), 0, "nothing of it stays");
+}
+
+#[test]
+fn fd_12_a_pipe_is_refused_at_once() {
+    let (folder, area) = fixture();
+    let path = folder.path().join("x.so");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+    let start = Instant::now();
+    check(&area, &path, "not_regular", "a named pipe");
+    assert!(start.elapsed() < Duration::from_millis(100));
+}
+
+#[test]
+fn fd_14_a_huge_file_is_refused_unread() {
+    let (folder, area) = fixture();
+    let path = samples::sparse(folder.path(), "x.so", 20 << 30);
+    let start = Instant::now();
+    check(
+        &area,
+        &path,
+        "too_large",
+        "it has 21474836480 bytes and a plugin may have 268435456",
+    );
+    assert!(
+        start.elapsed() < Duration::from_millis(100),
+        "reading it takes seconds"
+    );
+}
+
+#[test]
+fn fd_17_a_file_that_others_can_write_is_refused() {
+    let (folder, area) = fixture();
+    let path = write(folder.path(), "it's.so", good());
+    for bits in [0o020, 0o002] {
+        chmod(&path, 0o644 | bits);
+        check(&area, &path, "unsafe_permissions", "chmod go-w '");
+        check(&area, &path, "unsafe_permissions", r"it'\''s.so'");
+    }
+    chmod(&path, 0o644);
+    area.stage(&path).unwrap();
+}
+
+#[test]
+fn fd_17_a_file_of_another_user_is_refused() {
+    let (folder, area) = fixture();
+    let path = write(folder.path(), "x.so", good());
+    if chown(&path, Some(12_345), None).is_ok() {
+        check(&area, &path, "unsafe_permissions", "belongs to user 12345");
+        check(&area, &path, "unsafe_permissions", "mend it with `chown ");
+    }
+}
+
+#[test]
+fn fd_17_a_link_into_a_folder_that_others_can_write_is_refused() {
+    let (folder, area) = fixture();
+    let open = folder.path().join("open");
+    fs::create_dir(&open).unwrap();
+    write(&open, "real", good());
+    let link = folder.path().join("x.so");
+    symlink(open.join("real"), &link).unwrap();
+    area.stage(&link).unwrap();
+    chmod(&open, 0o777);
+    check(&area, &link, "unsafe_permissions", "open'");
+}
+
+fn fixture() -> (tempfile::TempDir, StagingArea) {
+    let folder = samples::folder();
+    let area = StagingArea::open(&folder.path().join("state")).unwrap();
+    (folder, area)
+}
+
+fn check(area: &StagingArea, path: &Path, reason: &str, text: &str) {
+    let refused = area.stage(path).unwrap_err();
+    assert_eq!(refused.rejection.reason(), reason, "{refused}");
+    assert!(
+        refused.to_string().contains(text),
+        "{refused}\nshould say: {text}"
+    );
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o7777
+}
+
+fn left(area: &StagingArea) -> usize {
+    area.folder.read_dir().unwrap().count()
+}
