@@ -11,7 +11,8 @@ mod staging;
 mod static_check;
 mod trust;
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 pub(crate) mod samples;
 
 pub use manifest::{Accepts, Manifest, ManifestError};

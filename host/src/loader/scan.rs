@@ -149,5 +149,6 @@ fn stage_all(files: &[PathBuf], area: &StagingArea) -> Vec<Result<Staged, Refuse
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ fn fd_05_a_range_outside_the_file_is_named() {
         "but its segment",
     );
     check(
-        &patched(good(), 40, &[0xf0; 8]),
+        &patched(good(), 40, &[0xff; 8]),
         "truncated",
         "but its table of sections ends at byte 18446744073709551615",
     );
