@@ -14,7 +14,8 @@ mod static_check;
 mod symbolize;
 mod trust;
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 pub(crate) mod samples;
 
 pub use manifest::{Manifest, ManifestError};

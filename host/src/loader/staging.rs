@@ -156,5 +156,6 @@ pub(super) fn is_plugin_name(name: &OsStr) -> bool {
     !name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use crate::loader::rejection::excerpt;
 use crate::names::PluginName;
 
 const MAX_SECTION: usize = 64 << 10;
+// A name that stands further in is not found: the guess is not worth a walk through a quarter of a gigabyte.
+const MAX_SEARCHED: usize = 1 << 20;
 const NAME: &[u8; 12] = b"Bulkhead\0\0\0\0";
 const NAME_SIZE: u32 = 9;
 const TYPE: u32 = 1;
@@ -50,6 +52,7 @@ pub(super) fn fields(text: &[u8]) -> Result<Vec<(&str, &str)>, ManifestError> {
 
 /// The name in a file that was refused, wherever its note stands: a guess for people, never proof.
 pub(in crate::loader) fn find_name(bytes: &[u8]) -> Option<PluginName> {
+    let bytes = &bytes[..bytes.len().min(MAX_SEARCHED)];
     let start = bytes.windows(NAME.len()).position(|at| at == NAME)? + NAME.len();
     let text = &bytes[start..bytes.len().min(start + MAX_SECTION)];
     let whole = &text[..text.iter().rposition(|&byte| byte == 0)?];

@@ -23,9 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Rejection> {
     fit(&before)?;
     trust::file(path, &before)?;
     let bytes = contents(&mut file, before.len())?;
-    if fingerprint(&before) != fingerprint(&look(&file)?) || bytes.len() as u64 != before.len() {
-        return Err(Rejection::ChangedWhileReading);
-    }
+    still(&before, &look(&file)?)?;
     Ok(bytes)
 }
 
@@ -62,11 +60,20 @@ fn look(file: &File) -> Result<Metadata, Rejection> {
         .map_err(|error| Rejection::unreadable("look at it", &error))
 }
 
+fn still(before: &Metadata, after: &Metadata) -> Result<(), Rejection> {
+    if fingerprint(before) == fingerprint(after) {
+        Ok(())
+    } else {
+        Err(Rejection::ChangedWhileReading)
+    }
+}
+
 // One byte more than expected tells a file that grows from one that stands still.
 fn contents(file: &mut File, size: u64) -> Result<Vec<u8>, Rejection> {
     let mut bytes = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
     match file.take(size + 1).read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
+        Ok(read) if read as u64 == size => Ok(bytes),
+        Ok(_) => Err(Rejection::ChangedWhileReading),
         Err(error) => Err(Rejection::unreadable("read it", &error)),
     }
 }
@@ -127,5 +134,57 @@ fn kind(file_type: FileType) -> &'static str {
         "a folder"
     } else {
         "something"
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::loader::samples;
+
+    #[test]
+    fn a_file_that_is_written_to_is_told_from_one_that_stands_still() {
+        let check = |change: fn(&mut File), expected: Result<(), &str>| {
+            let folder = samples::folder();
+            let path = samples::write(folder.path(), "x.so", b"before");
+            let mut file = File::options().append(true).open(path).unwrap();
+            let before = file.metadata().unwrap();
+            change(&mut file);
+            let outcome = still(&before, &file.metadata().unwrap());
+            assert_eq!(outcome.map_err(|it| it.reason()), expected);
+        };
+        check(|_| {}, Ok(()));
+        check(
+            |file| file.write_all(b"!").unwrap(),
+            Err("changed_while_reading"),
+        );
+        check(
+            |file| file.set_len(1).unwrap(),
+            Err("changed_while_reading"),
+        );
+        check(
+            |file| file.set_modified(SystemTime::UNIX_EPOCH).unwrap(),
+            Err("changed_while_reading"),
+        );
+    }
+
+    #[test]
+    fn a_file_of_another_length_than_it_had_is_refused() {
+        let folder = samples::folder();
+        let path = samples::write(folder.path(), "x.so", b"123456");
+        let check = |size, expected: Result<usize, &str>| {
+            let outcome = contents(&mut File::open(&path).unwrap(), size);
+            assert_eq!(
+                outcome.map(|it| it.len()).map_err(|it| it.reason()),
+                expected
+            );
+        };
+        check(6, Ok(6));
+        check(5, Err("changed_while_reading"));
+        check(7, Err("changed_while_reading"));
     }
 }

@@ -54,9 +54,16 @@ fn fd_05_a_range_outside_the_file_is_named() {
         "but its segment",
     );
     check(
-        &patched(good(), 40, &[0xf0; 8]),
+        &patched(good(), 40, &[0xff; 8]),
         "truncated",
         "but its table of sections ends at byte 18446744073709551615",
+    );
+    let table = usize::from_ne_bytes(good()[40..48].try_into().unwrap());
+    let outside = patched(good(), table + 64 + 24, &(1_u64 << 40).to_ne_bytes());
+    check(
+        &outside,
+        "truncated",
+        "but its section 1 ends at byte 1099511",
     );
 }
 

@@ -10,7 +10,7 @@ use object::read::macho::{
 use object::{Architecture, Endianness};
 
 use super::platform::{Platform, built_for, machine};
-use super::{abi_header, contains, mapping, names, not_a_library, slice, text_at};
+use super::{abi_header, contains, contains_one, mapping, names, not_a_library, slice, text_at};
 use crate::loader::manifest::{Manifest, ManifestError};
 use crate::loader::rejection::{Rejection, excerpt};
 
@@ -28,7 +28,7 @@ pub(super) fn check(bytes: &[u8], platform: &Platform) -> Result<Manifest, Rejec
 
 /// Every part must be whole, so that no prefix of a universal file passes; the platform's own is returned.
 fn part<'a, Fat: FatArch>(bytes: &'a [u8], platform: &Platform) -> Result<&'a [u8], Rejection> {
-    contains(bytes, "file header", 0, size_of::<FatHeader>() as u64)?;
+    contains_one::<FatHeader>(bytes, "file header", 0)?;
     let count = bytes[7]; // `identify` has seen that the count is small
     let size = u64::from(count) * size_of::<Fat>() as u64;
     contains(bytes, "table of parts", size_of::<FatHeader>() as u64, size)?;
@@ -67,7 +67,7 @@ fn check_thin(bytes: &[u8], platform: &Platform) -> Result<Manifest, Rejection> 
 }
 
 fn built_for_platform<'a>(bytes: &'a [u8], platform: &Platform) -> Result<&'a Header, Rejection> {
-    contains(bytes, "file header", 0, size_of::<Header>() as u64)?;
+    contains_one::<Header>(bytes, "file header", 0)?;
     let mismatch = |found: &str| Err(platform.mismatch(format!("a Mach-O file, {found}")));
     if bytes[..4] != macho::MH_MAGIC_64.to_le_bytes() {
         return mismatch("32-bit or big-endian");

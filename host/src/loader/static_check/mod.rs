@@ -8,8 +8,10 @@ mod macho;
 mod pe;
 mod platform;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod elf_tests;
+#[cfg(unix)]
 #[cfg(test)]
 mod foreign_tests;
 
@@ -73,7 +75,7 @@ fn kind_of_text(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(32)];
     let printable = start
         .iter()
-        .all(|&byte| byte >= b' ' || byte.is_ascii_whitespace());
+        .all(|&byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let kind = if printable { "text" } else { "data" };
     format!("{kind} that starts with `{}`", excerpt(start))
 }
@@ -92,6 +94,11 @@ fn contains(
         end,
         len,
     })
+}
+
+/// The bytes of one `T` at `offset`.
+fn contains_one<'a, T>(bytes: &'a [u8], part: &str, offset: u64) -> Result<&'a [u8], Rejection> {
+    contains(bytes, part, offset, size_of::<T>() as u64)
 }
 
 fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {

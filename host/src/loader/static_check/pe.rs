@@ -1,12 +1,12 @@
 //! What a PE library must be: a 64-bit DLL. Knows no other format.
 
-use object::pe::{self, ImageNtHeaders64};
+use object::pe::{self, ImageDosHeader, ImageFileHeader, ImageNtHeaders64};
 use object::read::coff::SectionTable;
 use object::read::pe::{DataDirectories, ImageNtHeaders, ImageOptionalHeader};
 use object::{Architecture, Endianness, LittleEndian as LE};
 
 use super::platform::{Platform, machine};
-use super::{abi_header, contains, mapping, names, not_a_library};
+use super::{abi_header, contains, contains_one, mapping, names, not_a_library};
 use crate::loader::manifest::{Manifest, ManifestError};
 use crate::loader::rejection::Rejection;
 
@@ -14,8 +14,8 @@ const MANIFEST: &[u8; 8] = b".bhmeta\0";
 
 /// Judges a PE file.
 pub(super) fn check(bytes: &[u8], platform: &Platform) -> Result<Manifest, Rejection> {
-    let start = headers_at(bytes)?;
-    built_for_platform(bytes, start, platform)?;
+    let (start, header) = file_header(bytes)?;
+    built_for_platform(header, platform)?;
     let library = Library::open(bytes, start)?;
     mapping(library.headers.optional_header().size_of_image().into())?;
     let manifest = library.manifest()?;
@@ -23,40 +23,23 @@ pub(super) fn check(bytes: &[u8], platform: &Platform) -> Result<Manifest, Rejec
     Ok(manifest)
 }
 
-fn headers_at(bytes: &[u8]) -> Result<u64, Rejection> {
-    contains(
-        bytes,
-        "file header",
-        0,
-        size_of::<pe::ImageDosHeader>() as u64,
-    )?;
-    let start = pe::ImageDosHeader::parse(bytes)
-        .map_err(damaged)?
-        .nt_headers_offset()
-        .into();
-    let head = contains(
-        bytes,
-        "PE header",
-        start,
-        size_of::<ImageNtHeaders64>() as u64,
-    )?;
-    if !head.starts_with(b"PE\0\0") {
-        return Err(not_a_library("a program for DOS"));
-    }
-    Ok(start)
+/// Where the PE headers start, and the part of them that 32-bit files have too.
+fn file_header(bytes: &[u8]) -> Result<(u64, &ImageFileHeader), Rejection> {
+    contains_one::<ImageDosHeader>(bytes, "file header", 0)?;
+    let dos = ImageDosHeader::parse(bytes).map_err(damaged)?;
+    let start = dos.nt_headers_offset().into();
+    let head = contains_one::<ImageNtHeaders64>(bytes, "PE header", start)?
+        .strip_prefix(b"PE\0\0")
+        .ok_or_else(|| not_a_library("a program for DOS"))?;
+    let (header, _) = object::pod::from_bytes::<ImageFileHeader>(head)
+        .map_err(|()| not_a_library("a PE file with a damaged header"))?;
+    let size = header.size_of_optional_header.get(LE).into();
+    contains(bytes, "optional header", start + 24, size)?;
+    Ok((start, header))
 }
 
-// The fields up to the optional header stand alike in 32-bit files, which would not parse below.
-fn built_for_platform(bytes: &[u8], start: u64, platform: &Platform) -> Result<(), Rejection> {
-    let head = contains(
-        bytes,
-        "PE header",
-        start + 4,
-        size_of::<pe::ImageFileHeader>() as u64,
-    )?;
-    let (head, _) = object::pod::from_bytes::<pe::ImageFileHeader>(head)
-        .map_err(|()| not_a_library("a PE file with a damaged header"))?;
-    let found = match head.machine.get(LE) {
+fn built_for_platform(header: &ImageFileHeader, platform: &Platform) -> Result<(), Rejection> {
+    let found = match header.machine.get(LE) {
         pe::IMAGE_FILE_MACHINE_AMD64 => Architecture::X86_64,
         pe::IMAGE_FILE_MACHINE_ARM64 => Architecture::Aarch64,
         pe::IMAGE_FILE_MACHINE_I386 => Architecture::I386,
@@ -65,7 +48,7 @@ fn built_for_platform(bytes: &[u8], start: u64, platform: &Platform) -> Result<(
     if found != platform.architecture {
         return Err(platform.mismatch(format!("a PE file for {}", machine(found))));
     }
-    if !head.characteristics.get(LE).contains(pe::IMAGE_FILE_DLL) {
+    if !header.characteristics.get(LE).contains(pe::IMAGE_FILE_DLL) {
         return Err(platform.mismatch("a PE file, an executable"));
     }
     Ok(())

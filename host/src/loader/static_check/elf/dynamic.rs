@@ -32,7 +32,7 @@ pub(super) fn no_search_path<Elf: FileHeader<Endian = Endianness>>(
 pub(super) fn is_executable<Elf: FileHeader<Endian = Endianness>>(
     library: &Library<'_, Elf>,
 ) -> bool {
-    value(library, elf::DT_FLAGS_1).is_some_and(|flags| flags & u64::from(elf::DF_1_PIE.0) != 0)
+    value(library, elf::DT_FLAGS_1).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0)
 }
 
 /// The loader can do nothing with a library that tells it nothing.

@@ -4,7 +4,7 @@ use object::Endianness;
 use object::elf::{self, FileType, ProgramType};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
-use super::super::{contains, not_a_library, slice};
+use super::super::{contains, contains_one, not_a_library, slice};
 use crate::loader::rejection::Rejection;
 
 /// An ELF file whose tables and ranges all lie inside it.
@@ -19,7 +19,7 @@ pub(in super::super) struct Library<'a, Elf: FileHeader> {
 impl<'a, Elf: FileHeader<Endian = Endianness>> Library<'a, Elf> {
     /// Reads the tables and checks each range; segments decide alone where sections were stripped.
     pub(in super::super) fn open(bytes: &'a [u8], endian: Endianness) -> Result<Self, Rejection> {
-        contains(bytes, "file header", 0, size_of::<Elf>() as u64)?;
+        contains_one::<Elf>(bytes, "file header", 0)?;
         let header = Elf::parse(bytes).map_err(damaged)?;
         let library = Self {
             segments: segment_table(bytes, header, endian)?,
@@ -109,7 +109,7 @@ fn segment_table<'a, Elf: FileHeader<Endian = Endianness>>(
     endian: Endianness,
 ) -> Result<&'a [Elf::ProgramHeader], Rejection> {
     let (offset, count) = (header.e_phoff(endian).into(), header.e_phnum(endian));
-    if offset == 0 || count == 0 || count >= elf::PN_XNUM {
+    if offset == 0 || count == 0 || count == elf::PN_XNUM {
         return Err(not_a_library(format!(
             "an ELF file with {count} segments at byte {offset}"
         )));
