@@ -147,11 +147,16 @@ impl Analyze {
         }
         if let Some(error) = document.get("error") {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let code = text(&error["details"]["code"]);
+            let details = &error["details"];
+            let place = details["location"]
+                .as_str()
+                .map(|place| format!(" (at {place})"));
             let problem = format!(
-                "{} {code}: {}",
+                "{} {}: {}{}",
                 text(&error["type"]),
-                text(&error["message"])
+                text(&details["code"]),
+                text(&error["message"]),
+                place.unwrap_or_default()
             );
             return print::error(&format!("{}: {problem}", image.display()));
         }
