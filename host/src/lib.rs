@@ -6,6 +6,7 @@ pub mod call;
 pub mod config;
 pub mod envelope;
 pub mod error;
+pub mod http;
 pub mod jobs;
 pub mod names;
 pub mod registry;
