@@ -5,11 +5,15 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services};
 use crate::jobs::{MemoryStore, Retention};
 use crate::loader::{self, ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
@@ -19,6 +23,10 @@ use crate::validation::InputLimits;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stop waits for calls whose callers have gone.
+const ABANDONED_CALLS: Duration = Duration::from_secs(1);
 
 /// The whole chain, ready to be called.
 pub struct App {
@@ -81,6 +89,7 @@ impl App {
         let jobs = Arc::new(JobManagementService::new(
             Arc::clone(&plugins),
             store(&config),
+            tasks.clone(),
         ));
         let default = config.plugins.default.clone();
         let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), default));
@@ -92,6 +101,63 @@ impl App {
             tasks,
             _lock: lock,
         })
+    }
+
+    /// Serves HTTP on `listener` until `shutdown`, then lets what runs come to its end, but no
+    /// longer than the configured time.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+        let state = Arc::new(ServerState::starting());
+        let services = Services {
+            analysis: Arc::clone(&self.analysis),
+            jobs: Arc::clone(&self.jobs),
+            plugins: Arc::clone(&self.plugins),
+            state: Arc::clone(&state),
+        };
+        let max_body = self.config.server.max_body.as_usize();
+        let router = http::router(
+            services,
+            HttpLimits {
+                max_body,
+                body_timeout: BODY_TIMEOUT,
+            },
+        );
+        self.tasks.spawn(preload(
+            Arc::clone(&self.plugins),
+            self.config.plugins.preload,
+            Arc::clone(&state),
+        ));
+        let drain = self.config.server.drain.duration();
+        let limits = ServerLimits {
+            drain,
+            ..ServerLimits::default()
+        };
+        let stopped = async {
+            shutdown.await;
+            state.draining();
+            info!(
+                "stopping: no new connections, {} s for what runs",
+                drain.as_secs()
+            );
+        };
+        http::serve(listener, router, limits, stopped, &self.tasks).await;
+        // What callers have left behind may still end well, within reason.
+        self.tasks.close();
+        let _ = tokio::time::timeout(ABANDONED_CALLS, self.tasks.wait()).await;
+        info!("stopped");
+    }
+}
+
+/// Opens plugins, then calls the host ready.
+async fn preload(plugins: Arc<PluginManagementService>, count: usize, state: Arc<ServerState>) {
+    plugins.preload(count).await;
+    state.ready();
+    let (serving, missing) = (plugins.list_plugins().len(), plugins.missing());
+    info!(plugins = serving, "ready");
+    for name in missing {
+        warn!(
+            plugin = name.as_str(),
+            "a required plugin does not serve: the host is not ready"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::error::{CallError, Code};
+use crate::error::{CallError, Code, Traceback};
 use crate::names::PluginName;
 
 /// The longest message that leaves the host, in bytes.
@@ -47,7 +47,7 @@ pub struct Body {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Internal {
     /// Backtrace or chain of causes; empty where there is none.
-    pub traceback: String,
+    pub traceback: Traceback,
 }
 
 impl Envelope {
@@ -65,7 +65,7 @@ impl Envelope {
             plugin: plugin.cloned(),
             timestamp: Utc::now(),
         };
-        let traceback = error.traceback().unwrap_or_default().to_owned();
+        let traceback = error.traceback().cloned().unwrap_or_default();
         Self {
             error: body,
             internal: Internal { traceback },
@@ -143,7 +143,7 @@ mod tests {
         let error = CallError::Panicked {
             message: "kaboom".to_owned(),
             location: "src/lib.rs:14:9".to_owned(),
-            traceback: "0: plugin::run".to_owned(),
+            traceback: "0: plugin::run".to_owned().into(),
         };
         let json = serde_json::to_value(Envelope::new(&error, None)).unwrap();
         assert_eq!(

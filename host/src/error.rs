@@ -1,8 +1,11 @@
 //! Everything that can go wrong with a call, with its facts. Knows no status codes and no JSON
 //! envelope; its codes are the closed list of the contract.
 
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -186,7 +189,7 @@ pub enum CallError {
         /// `file:line:column`.
         location: String,
         /// The backtrace, for operators.
-        traceback: String,
+        traceback: Traceback,
     },
     /// Over its deadline.
     #[error("no answer within {} ms", deadline.as_millis())]
@@ -203,8 +206,49 @@ pub enum CallError {
     #[error("a fault of the host's own; the log has it under the request's id")]
     Internal {
         /// What happened, for operators.
-        traceback: String,
+        traceback: Traceback,
     },
+}
+
+/// What helps an operator to find the place. Finding the names of a backtrace's functions takes
+/// longer than a call may wait, so it is put off until somebody looks.
+#[derive(Clone)]
+pub struct Traceback(Arc<LazyLock<String, Box<dyn FnOnce() -> String + Send>>>);
+
+impl Traceback {
+    /// A text that is made when it is first looked at.
+    pub fn later(make: impl FnOnce() -> String + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(make))))
+    }
+
+    /// The text. The first to ask may wait long for it: not for async code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Traceback {
+    fn from(text: String) -> Self {
+        Self::later(move || text)
+    }
+}
+
+impl Default for Traceback {
+    fn default() -> Self {
+        String::new().into()
+    }
+}
+
+impl fmt::Debug for Traceback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Traceback")
+    }
+}
+
+impl Serialize for Traceback {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 /// One way in which options break their schema.
@@ -288,6 +332,13 @@ impl Code {
 }
 
 impl CallError {
+    /// A fault of the host's own.
+    pub fn internal(traceback: impl Into<Traceback>) -> Self {
+        Self::Internal {
+            traceback: traceback.into(),
+        }
+    }
+
     /// A body that is not what it should be.
     pub fn malformed(problem: impl ToString) -> Self {
         Self::Malformed {
@@ -395,7 +446,7 @@ impl CallError {
     }
 
     /// What helps an operator and nobody else.
-    pub fn traceback(&self) -> Option<&str> {
+    pub fn traceback(&self) -> Option<&Traceback> {
         match self {
             Self::Panicked { traceback, .. } | Self::Internal { traceback } => Some(traceback),
             _ => None,

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod envelope;
 pub mod error;
+pub mod http;
 pub mod jobs;
 pub mod lane;
 pub mod loader;

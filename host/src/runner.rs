@@ -164,7 +164,5 @@ fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {
 fn internal(payload: &Box<dyn Any + Send>) -> CallError {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    CallError::Internal {
-        traceback: format!("panic: {}", text.unwrap_or("without text")),
-    }
+    CallError::internal(format!("panic: {}", text.unwrap_or("without text")))
 }

@@ -5,6 +5,7 @@ mod exit;
 mod logs;
 mod plugins;
 mod print;
+mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve the plugins of a folder over HTTP
+    Serve(serve::Serve),
     /// Run a plugin on pictures, without a daemon
     Analyze(analyze::Analyze),
     /// Show what a folder of plugins holds, without running any of it
@@ -63,6 +66,7 @@ impl Common {
 /// Runs the command that the process was started with, to its end.
 pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
         Command::Analyze(analyze) => analyze.run(),
         Command::Plugins(plugins) => plugins.run(),
     };

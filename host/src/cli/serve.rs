@@ -39,8 +39,12 @@ impl Serve {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let address = config.server.listen;
-    let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| cannot_listen(address, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_listen(address, &error))?;
     let shutdown = shutdown().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let app = App::build(config)?;
     print::line(&format!("listening on http://{address}"));
@@ -49,15 +53,20 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Unavailable, format_args!("cannot listen on {address}: {error}"))
+    Failure::new(
+        Exit::Unavailable,
+        format_args!("cannot listen on {address}: {error}"),
+    )
 }
 
 /// Ends when the process is asked to stop. What is asked before that is not missed.
 #[cfg(unix)]
 fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
@@ -16,12 +17,22 @@ use crate::validation::Output;
 pub struct JobManagementService {
     plugins: Arc<PluginManagementService>,
     store: MemoryStore,
+    tasks: TaskTracker,
 }
 
 impl JobManagementService {
-    /// A service that keeps its records in `store`.
-    pub fn new(plugins: Arc<PluginManagementService>, store: MemoryStore) -> Self {
-        Self { plugins, store }
+    /// A service that keeps its records in `store`; what it writes to the log behind its answers
+    /// counts in `tasks`.
+    pub fn new(
+        plugins: Arc<PluginManagementService>,
+        store: MemoryStore,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            plugins,
+            store,
+            tasks,
+        }
     }
 
     /// Keeps a call as a job that is pending, and gives its id.
@@ -47,8 +58,23 @@ impl JobManagementService {
         };
         let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
         self.store.end(id, outcome.clone());
-        tell(&call, &outcome);
+        self.tell(call, &outcome);
         outcome
+    }
+
+    fn tell(&self, call: Arc<Call>, outcome: &Result<Output, Box<Envelope>>) {
+        match outcome {
+            Ok(_) => {
+                debug!(request = &*call.request_id, job = %call.id, plugin = call.plugin.as_str(), "call succeeded")
+            }
+            // Naming a backtrace's functions takes long; the answer does not wait for it.
+            Err(envelope) if envelope.code() == Code::Panic => {
+                let envelope = envelope.clone();
+                self.tasks
+                    .spawn_blocking(move || tell_failure(&call, &envelope));
+            }
+            Err(envelope) => tell_failure(&call, envelope),
+        }
     }
 
     /// The job's record.
@@ -89,25 +115,22 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// One line for each call that ended, and all that is known where it ended badly.
-fn tell(call: &Call, outcome: &Result<Output, Box<Envelope>>) {
+/// One line for a call that ended badly, with all that is known.
+fn tell_failure(call: &Call, envelope: &Envelope) {
     let (request, job, plugin) = (&*call.request_id, call.id, call.plugin.as_str());
     let generation = call
         .generation()
         .map(|digest| digest.short())
         .unwrap_or_default();
-    let Err(envelope) = outcome else {
-        return debug!(request, %job, plugin, generation, "call succeeded");
-    };
-    let (code, message) = (envelope.code(), envelope.error.message.as_str());
+    let (word, error_type) = envelope.code().words();
+    let message = envelope.error.message.as_str();
     let traceback = envelope.internal.traceback.as_str();
-    let word = code.as_str();
-    match code.words().1 {
-        ErrorType::Validation if code != Code::InvalidOutput => {
-            info!(request, %job, plugin, code = word, message, "call refused");
-        }
-        _ if code == Code::Internal => {
+    match (envelope.code(), error_type) {
+        (Code::Internal, _) => {
             error!(request, %job, plugin, generation, code = word, message, traceback, "call failed");
+        }
+        (code, ErrorType::Validation) if code != Code::InvalidOutput => {
+            info!(request, %job, plugin, generation, code = word, message, "call refused");
         }
         _ => {
             warn!(request, %job, plugin, generation, code = word, message, traceback, "call failed")

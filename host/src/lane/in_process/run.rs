@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use super::instances::Instances;
 use crate::call::{Attachment, Call, Outcome, Permit, RawOutput};
-use crate::error::{CallError, Violation};
+use crate::error::{CallError, Traceback, Violation};
 use crate::loader::{Symbols, tidy_path};
 
 /// The longest line that a plugin may put into the log, in bytes.
@@ -61,13 +61,18 @@ impl Runnable {
             FailureKind::PANIC => CallError::Panicked {
                 message,
                 location: tidy_path(&location).to_owned(),
-                traceback: self.symbols.name(&backtrace),
+                traceback: self.name(backtrace),
             },
             _ => CallError::Failed {
                 message,
                 details: facts(&details),
             },
         }
+    }
+
+    fn name(&self, backtrace: Vec<u64>) -> Traceback {
+        let symbols = self.symbols.clone();
+        Traceback::later(move || symbols.name(&backtrace))
     }
 }
 

@@ -177,7 +177,5 @@ impl Drop for Watch {
 }
 
 fn gone() -> CallError {
-    CallError::Internal {
-        traceback: "the lane's thread panicked in the host's own code".to_owned(),
-    }
+    CallError::internal("the lane's thread panicked in the host's own code".to_owned())
 }

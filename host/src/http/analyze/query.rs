@@ -1,0 +1,71 @@
+//! The query of a request: where a raw image has what the other bodies hold in themselves.
+
+use axum::extract::Query as Pairs;
+use axum::http::Uri;
+use serde_json::value::RawValue;
+
+use super::fields;
+use super::form::Form;
+use crate::error::CallError;
+
+const KIND: &str = "query parameter";
+const PARAMETERS: [&str; 2] = ["plugin", "options"];
+
+/// What a query says.
+#[derive(Default)]
+pub(super) struct Query {
+    pub(super) plugin: Option<String>,
+    pub(super) options: Option<Box<RawValue>>,
+    // The first parameter, as it was called.
+    first: Option<&'static str>,
+}
+
+/// The query of `uri`.
+///
+/// # Errors
+/// `malformed_request` for a parameter that is unknown, there twice, no UTF-8, or no JSON where it
+/// must be.
+pub(super) fn read(uri: &Uri) -> Result<Query, CallError> {
+    let Pairs(pairs) = Pairs::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|rejection| CallError::malformed(rejection.body_text()))?;
+    let (mut plugin, mut options, mut first) = (None, None, None);
+    for (name, value) in pairs {
+        check_text(&name, &value)?;
+        let (place, name) = match &*name {
+            "plugin" => (&mut plugin, "plugin"),
+            "options" => (&mut options, "options"),
+            other => {
+                let problem = fields::unknown(KIND, other, &PARAMETERS);
+                return Err(CallError::malformed(problem));
+            }
+        };
+        fields::put(place, value, KIND, name).map_err(CallError::malformed)?;
+        first = first.or(Some(name));
+    }
+    let options = fields::options(options)?;
+    Ok(Query {
+        plugin,
+        options,
+        first,
+    })
+}
+
+impl Query {
+    /// Refuses what a body of this form holds in itself.
+    pub(super) fn refuse_any(&self, form: &Form) -> Result<(), CallError> {
+        self.first.map_or(Ok(()), |name| {
+            let form = form.name();
+            let problem = format!("{KIND} `{name}` is for a raw image: {form} has `{name}` inside");
+            Err(CallError::malformed(problem))
+        })
+    }
+}
+
+/// The decoder replaces bytes that are no UTF-8, silently.
+fn check_text(name: &str, value: &str) -> Result<(), CallError> {
+    if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
+        let name: String = name.escape_debug().take(64).collect();
+        return Err(CallError::malformed(format!("{KIND} `{name}` is no UTF-8")));
+    }
+    Ok(())
+}

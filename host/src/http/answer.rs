@@ -1,0 +1,88 @@
+//! Errors as answers: the envelope without what is internal, under the status of its code.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::status;
+use crate::envelope::{self, Envelope};
+use crate::error::{CallError, Code};
+use crate::services::Refusal;
+
+/// The header with the id of the job that a call was.
+const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
+
+/// An error on its way out.
+pub(super) struct Failure {
+    envelope: Box<Envelope>,
+    job: Option<Uuid>,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let envelope = Box::new(Envelope::new(&error, None));
+        Self {
+            envelope,
+            job: None,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(Refusal { job, envelope }: Refusal) -> Self {
+        Self { envelope, job }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let code = self.envelope.code();
+        let error = &self.envelope.error;
+        let mut response = (status::of(code), Json(Public { error })).into_response();
+        if let Some(job) = self.job {
+            name_job(&mut response, job);
+        }
+        let headers = response.headers_mut();
+        if let Some(delay) = self.envelope.retry_after() {
+            headers.insert(header::RETRY_AFTER, whole_seconds(delay).into());
+        }
+        if leaves_body_unread(code) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// What callers see of an envelope.
+#[derive(Serialize)]
+struct Public<'a> {
+    error: &'a envelope::Body,
+}
+
+/// An answer of JSON text that is ready made.
+pub(super) fn json(text: Vec<u8>) -> Response {
+    let content_type = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, content_type)], Body::from(text)).into_response()
+}
+
+/// Says in an answer which job it is of.
+pub(super) fn name_job(response: &mut Response, job: Uuid) {
+    let id = HeaderValue::from_str(&job.to_string()).expect("hex digits and dashes");
+    response.headers_mut().insert(JOB_ID, id);
+}
+
+/// Never zero: that would invite a client to try again at once.
+fn whole_seconds(delay: Duration) -> u64 {
+    let begun = u64::from(delay.subsec_nanos() > 0);
+    delay.as_secs().saturating_add(begun).max(1)
+}
+
+/// Codes after which the rest of the body is not waited for, so that no other request can follow.
+fn leaves_body_unread(code: Code) -> bool {
+    matches!(code, Code::PayloadTooLarge | Code::RequestTimeout)
+}

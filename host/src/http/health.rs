@@ -1,0 +1,133 @@
+//! Whether the host is alive, and whether it is ready. Their documents are no envelopes: what they
+//! tell is no error of the request.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Api;
+use crate::names::PluginName;
+use crate::registry::{Lifecycle, PluginStatus, RefusedStatus};
+use crate::services::PluginManagementService;
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+/// Where the host is in its life, as `app` says. It only goes forward.
+#[derive(Debug)]
+pub struct ServerState(AtomicU8);
+
+impl ServerState {
+    /// A host that is still being built up.
+    pub fn starting() -> Self {
+        Self(AtomicU8::new(STARTING))
+    }
+
+    /// It is built up. Without effect on a host that is stopping already.
+    pub fn ready(&self) {
+        self.0.fetch_max(READY, Ordering::Relaxed);
+    }
+
+    /// It stops.
+    pub fn draining(&self) {
+        self.0.fetch_max(DRAINING, Ordering::Relaxed);
+    }
+
+    /// Why requests should go elsewhere, if so.
+    fn not_ready(&self, missing: &[PluginName]) -> Option<&'static str> {
+        match self.0.load(Ordering::Relaxed) {
+            STARTING => Some("starting"),
+            READY if missing.is_empty() => None,
+            READY => Some("not_ready"),
+            _ => Some("draining"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Alive {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    degraded: Vec<Degraded>,
+}
+
+#[derive(Serialize)]
+struct NotReady {
+    status: &'static str,
+    missing: Vec<PluginName>,
+}
+
+/// What is not well.
+#[derive(Serialize)]
+struct Degraded {
+    plugin: Option<PluginName>,
+    file: String,
+    lifecycle: Lifecycle,
+    reason: Option<String>,
+}
+
+/// `GET /healthz`
+pub(super) async fn alive() -> Response {
+    Json(Alive { status: "ok" }).into_response()
+}
+
+/// `GET /readyz`
+pub(super) async fn ready(State(api): State<Api>) -> Response {
+    let plugins = &api.services.plugins;
+    let missing = plugins.missing();
+    match api.services.state.not_ready(&missing) {
+        Some(status) => {
+            let told = Json(NotReady { status, missing });
+            (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
+        }
+        None => {
+            let (status, degraded) = ("ready", degraded(plugins));
+            Json(Ready { status, degraded }).into_response()
+        }
+    }
+}
+
+fn degraded(plugins: &PluginManagementService) -> Vec<Degraded> {
+    let status = plugins.all_status().into_iter();
+    let unwell = status.filter(|plugin| is_unwell(plugin.lifecycle));
+    let refused = plugins.refused().into_iter().map(Degraded::from);
+    unwell.map(Degraded::from).chain(refused).collect()
+}
+
+fn is_unwell(lifecycle: Lifecycle) -> bool {
+    match lifecycle {
+        Lifecycle::Loading | Lifecycle::Ready => false,
+        Lifecycle::Quarantined | Lifecycle::Rejected => true,
+    }
+}
+
+impl From<PluginStatus> for Degraded {
+    fn from(status: PluginStatus) -> Self {
+        Self {
+            plugin: Some(status.name),
+            file: status.file,
+            lifecycle: status.lifecycle,
+            reason: status.reason,
+        }
+    }
+}
+
+impl From<RefusedStatus> for Degraded {
+    fn from(status: RefusedStatus) -> Self {
+        Self {
+            plugin: status.name,
+            file: status.file,
+            lifecycle: status.lifecycle,
+            reason: Some(status.reason),
+        }
+    }
+}

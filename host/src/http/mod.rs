@@ -1,0 +1,76 @@
+//! The HTTP face of the host, and the only module that knows status codes. Knows the services, and
+//! nothing that stands behind them.
+
+mod analyze;
+mod answer;
+mod edge;
+mod health;
+mod jobs;
+mod linger;
+mod origin;
+mod plugins;
+mod request_id;
+mod server;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+
+pub use health::ServerState;
+pub use server::{ServerLimits, serve};
+
+use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+
+/// What the routes call.
+#[derive(Clone)]
+pub struct Services {
+    /// Where an analysis begins.
+    pub analysis: Arc<AnalysisService>,
+    /// Where jobs are looked up.
+    pub jobs: Arc<JobManagementService>,
+    /// Where plugins are looked at.
+    pub plugins: Arc<PluginManagementService>,
+    /// Whether requests are welcome.
+    pub state: Arc<ServerState>,
+}
+
+/// What a request may be.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// The most bytes of a body.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+/// All that handlers share.
+#[derive(Clone)]
+struct Api {
+    services: Services,
+    limits: HttpLimits,
+}
+
+/// Every route there is.
+pub fn router(services: Services, limits: HttpLimits) -> Router {
+    let routes = Router::new()
+        .route("/v1/analyze", post(analyze::analyze))
+        .route("/v1/jobs/{id}", get(jobs::look_up))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", get(plugins::look_up))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready));
+    guarded(routes).with_state(Api { services, limits })
+}
+
+/// What goes round every route, the outermost last: it sees what all others answer.
+fn guarded(routes: Router<Api>) -> Router<Api> {
+    routes
+        .layer(middleware::from_fn(origin::refuse_foreign))
+        .layer(middleware::from_fn(edge::surround))
+}
+
+#[cfg(test)]
+mod tests;
