@@ -105,8 +105,10 @@ impl AnalysisService {
 
 /// `type/subtype` in lower case, without parameters; empty where the text is no MIME type.
 fn essence(text: &str) -> String {
-    let parsed = text.trim().parse::<mime::Mime>();
-    parsed
+    let parsed = text.trim().parse::<mime::Mime>().ok();
+    // The parser lets an empty subtype pass.
+    let named = parsed.filter(|mime| !mime.subtype().as_str().is_empty());
+    named
         .map(|mime| mime.essence_str().to_owned())
         .unwrap_or_default()
 }
