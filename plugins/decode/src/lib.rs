@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod grey;
 mod jpeg;
 mod meta;
 mod refusal;
@@ -18,6 +19,7 @@ use bulkhead_plugin::Error;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+pub use grey::grey_on_white;
 pub use meta::exif;
 
 /// The widest and the highest picture that is decoded.
