@@ -182,7 +182,6 @@ fn noise_does_not_panic() {
             "rmqr",
             "aztec",
             "data_matrix",
-            "maxicode",
             "pdf_417",
             "code_39",
             "itf",
