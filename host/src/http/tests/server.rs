@@ -88,7 +88,7 @@ async fn what_is_no_request_is_answered_and_closed() {
 #[tokio::test]
 async fn ht_04_a_client_that_is_still_sending_reads_why_it_was_refused() {
     let server = start(app(), ServerLimits::default()).await;
-    let length = 2 * MAX_BODY;
+    let length = 32 * MAX_BODY;
     let head = format!(
         "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/gif\r\n\
          Content-Length: {length}\r\n\r\n"
