@@ -166,3 +166,118 @@ impl Sink for Recorder {
             .push(fraction);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::FailureKind;
+    use crate::{Context, Error, Request};
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Way {
+        Answer,
+        Fail,
+        Panic,
+        Cancel,
+    }
+
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Options {
+        way: Way,
+    }
+
+    #[derive(serde::Serialize, schemars::JsonSchema)]
+    struct Report {
+        length: usize,
+        greeting: String,
+        has_time: bool,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Settings {
+        greeting: String,
+    }
+
+    struct Subject(Settings);
+
+    impl Plugin for Subject {
+        type Settings = Settings;
+        type Options = Options;
+        type Output = Report;
+
+        fn new(settings: Settings) -> Result<Self, Error> {
+            Ok(Self(settings))
+        }
+
+        fn run(
+            &self,
+            request: &Request,
+            options: Options,
+            context: &Context,
+        ) -> Result<Report, Error> {
+            match options.way {
+                Way::Answer => {}
+                Way::Fail => return Err(Error::invalid_input("no").with_detail("at", 3)),
+                Way::Panic => panic!("kaboom"),
+                Way::Cancel => context.check_cancelled()?,
+            }
+            context.progress(2.0);
+            context.log(Level::Warn, format_args!("{} bytes", request.image().len()));
+            context.attach("a.txt", "text/plain", b"beside".to_vec());
+            let has_time = context
+                .remaining()
+                .is_some_and(|left| left > Duration::ZERO);
+            let (length, greeting) = (request.image().len(), self.0.greeting.clone());
+            Ok(Report {
+                length,
+                greeting,
+                has_time,
+            })
+        }
+    }
+
+    fn call(way: &str) -> Call<'static> {
+        Call::new(b"GIF89a", "image/gif")
+            .options(json!({ "way": way }))
+            .settings(json!({ "greeting": "hello" }))
+    }
+
+    #[test]
+    fn an_answer_comes_with_all_that_was_told() {
+        let answer = call("answer")
+            .remaining(Duration::from_secs(60))
+            .run::<Subject>()
+            .unwrap();
+        assert_eq!(
+            answer.output,
+            json!({"length": 6, "greeting": "hello", "has_time": true})
+        );
+        assert_eq!(answer.log, [(Level::Warn, "6 bytes".to_owned())]);
+        assert_eq!(answer.progress, [1.0], "what lies outside is clamped");
+        assert_eq!(answer.attachments[0].data, b"beside");
+    }
+
+    #[test]
+    fn every_failure_says_whose_fault_it_is() {
+        let kind = |call: Call| call.run::<Subject>().unwrap_err().kind;
+        assert_eq!(kind(call("fail")), FailureKind::INVALID_INPUT);
+        assert_eq!(kind(call("panic")), FailureKind::PANIC);
+        assert_eq!(kind(call("cancel").cancelled()), FailureKind::CANCELLED);
+        assert_eq!(kind(call("nonsense")), FailureKind::INVALID_OPTIONS);
+        assert_eq!(
+            kind(call("answer").settings(json!({}))),
+            FailureKind::INVALID_SETTINGS
+        );
+    }
+
+    #[test]
+    fn a_panic_tells_its_place_and_details_keep_their_types() {
+        let panic = call("panic").run::<Subject>().unwrap_err();
+        assert_eq!(panic.message, "kaboom");
+        assert!(panic.location.contains("testing.rs:"), "{}", panic.location);
+        assert!(!panic.backtrace.is_empty());
+        let failure = call("fail").run::<Subject>().unwrap_err();
+        assert_eq!(failure.details, r#"{"at":3}"#);
+    }
+}

@@ -62,12 +62,14 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}", get(plugins::look_up))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
-    guarded(routes).with_state(Api { services, limits })
+    guarded(routes.with_state(Api { services, limits }))
 }
 
-/// What goes round every route, the outermost last: it sees what all others answer.
-fn guarded(routes: Router<Api>) -> Router<Api> {
-    routes
+/// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
+/// their own would not see the `Allow` that a wrong verb is answered with.
+fn guarded(routes: Router) -> Router {
+    Router::new()
+        .fallback_service(routes)
         .layer(middleware::from_fn(origin::refuse_foreign))
         .layer(middleware::from_fn(edge::surround))
 }

@@ -1,10 +1,10 @@
 //! Refuses what a page of another origin made a browser send. No token helps against that: the
 //! browser would send it along.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -12,6 +12,7 @@ use super::answer::Failure;
 use crate::error::CallError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const CROSS_SITE: &str = "cross-site";
 
 /// The most of a foreign header that is quoted.
 const MAX_QUOTE: usize = 100;
@@ -25,26 +26,32 @@ pub(super) async fn refuse_foreign(request: Request, next: Next) -> Response {
 }
 
 fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), CallError> {
-    // A name that an attacker owns can be made to resolve to this host: then its pages are of the
-    // same origin as we, and only the name gives them away.
+    let hosts = headers.get_all(header::HOST).iter();
+    let hosts = hosts.map(|host| host.to_str().unwrap_or("?"));
     let authority = uri.authority().map(|authority| authority.as_str());
-    if let Some(found) = authority.filter(|authority| !is_own(authority)) {
-        return Err(forbidden("Host", found.as_bytes()));
-    }
-    let hosts = headers.get_all(header::HOST);
-    if let Some(found) = hosts.iter().find(|host| !text(host).is_some_and(is_own)) {
-        return Err(forbidden("Host", found.as_bytes()));
-    }
-    let host = authority.or_else(|| headers.get(header::HOST).and_then(text));
+    let mut hosts = authority.into_iter().chain(hosts).peekable();
+    let host = hosts.peek().copied();
+    check_hosts(hosts)?;
+    check_origin(host, headers)
+}
+
+/// A name that an attacker owns can be made to resolve to this host: then its pages are of the same
+/// origin as we, and only the name gives them away.
+fn check_hosts<'a>(mut hosts: impl Iterator<Item = &'a str>) -> Result<(), CallError> {
+    let foreign = hosts.find(|host| !is_own(host));
+    foreign.map_or(Ok(()), |host| Err(forbidden("Host", host)))
+}
+
+fn check_origin(host: Option<&str>, headers: &HeaderMap) -> Result<(), CallError> {
     for origin in headers.get_all(header::ORIGIN) {
-        let same = text(origin).zip(host).is_some_and(|(o, h)| is_same(o, h));
-        if !same {
-            return Err(forbidden("Origin", origin.as_bytes()));
+        let origin = origin.to_str().unwrap_or("?");
+        if !host.is_some_and(|host| is_same(origin, host)) {
+            return Err(forbidden("Origin", origin));
         }
     }
     // Browsers send no Origin with what they hold for harmless, such as the source of an image.
     match headers.get(SEC_FETCH_SITE) {
-        Some(site) if site == "cross-site" => Err(forbidden("Sec-Fetch-Site", site.as_bytes())),
+        Some(site) if site == CROSS_SITE => Err(forbidden("Sec-Fetch-Site", CROSS_SITE)),
         _ => Ok(()),
     }
 }
@@ -52,16 +59,14 @@ fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), CallError> {
 /// Whether an authority is one that no resolver can be made to lie about.
 fn is_own(authority: &str) -> bool {
     let host = without_port(authority);
-    let v6 = host
+    let bracketed = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
-    v6.map_or_else(
-        || {
-            host.parse::<IpAddr>()
-                .is_ok_and(|address| address.is_ipv4())
-        },
-        |address| address.parse::<Ipv6Addr>().is_ok(),
-    ) || host.eq_ignore_ascii_case("localhost")
+    let is_address = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok(),
+    };
+    is_address || host.eq_ignore_ascii_case("localhost")
 }
 
 /// Whether `origin` is `http://HOST` or `https://HOST`, where the scheme's own port may be left out.
@@ -82,12 +87,7 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-fn text(value: &HeaderValue) -> Option<&str> {
-    value.to_str().ok()
-}
-
-fn forbidden(header: &'static str, found: &[u8]) -> CallError {
-    let found = String::from_utf8_lossy(found);
+fn forbidden(header: &'static str, found: &str) -> CallError {
     let found = found.escape_default().take(MAX_QUOTE).collect();
     CallError::Forbidden { header, found }
 }

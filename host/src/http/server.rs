@@ -24,6 +24,9 @@ use super::linger::Lingering;
 /// How long to wait when the system has no descriptor left for a connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How long connections may take to hear that they are over.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(1);
+
 /// What clients may ask of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerLimits {
@@ -67,7 +70,8 @@ struct Server {
     places: Arc<Semaphore>,
 }
 
-/// Serves `router` until `shutdown`, and returns when no connection is left. Connections run in
+/// Serves `router` until `shutdown`, and returns when no connection is left
+/// or the time for that is over. Connections run in
 /// tasks of `tasks`.
 pub async fn serve(
     listener: TcpListener,
@@ -99,7 +103,8 @@ pub async fn serve(
             "requests in flight did not end in time and are cut off"
         );
         phase.send_replace(Phase::Over);
-        let _ = places.acquire_many(all).await;
+        // Code that blocks its thread cannot be cut off, and is not waited for.
+        let _ = tokio::time::timeout(CUT_OFF_WITHIN, places.acquire_many(all)).await;
     }
 }
 

@@ -18,7 +18,23 @@ use crate::Plugin;
 /// - `thread_safe: true` (optional): one instance may run several calls at a time; the type must
 ///   then be `Sync`. Otherwise an instance runs one call at a time.
 ///
-/// The version is the crate's. The crate's type must be `cdylib`.
+/// The version is the crate's. The crate's type must be `cdylib`. What is wrong with a declaration
+/// stops the build:
+///
+/// ```compile_fail
+/// # use bulkhead_plugin::{Context, Error, NoOptions, Plugin, Request, export_plugin};
+/// # struct P;
+/// # impl Plugin for P {
+/// #     type Settings = ();
+/// #     type Options = NoOptions;
+/// #     type Output = NoOutput;
+/// #     fn new(_: ()) -> Result<Self, Error> { Ok(Self) }
+/// #     fn run(&self, _: &Request, _: NoOptions, _: &Context) -> Result<NoOutput, Error> { Ok(NoOutput {}) }
+/// # }
+/// # #[derive(serde::Serialize, schemars::JsonSchema)]
+/// # struct NoOutput {}
+/// export_plugin! { P, name: "Not A Name", accepts: ["image/*"], summary: "…" }
+/// ```
 #[macro_export]
 macro_rules! export_plugin {
     (
@@ -75,6 +91,8 @@ macro_rules! __revision {
         0
     };
 }
+
+const _: () = assert!(crate::__revision!() == super::REVISION);
 
 #[doc(hidden)]
 #[macro_export]

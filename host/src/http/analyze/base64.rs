@@ -14,7 +14,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, String> {
 
 /// Appends `bytes` to a text.
 pub(super) fn encode(bytes: &[u8], text: &mut Vec<u8>) {
-    text.extend_from_slice(STANDARD.encode_to_string(bytes).as_bytes());
+    STANDARD.encode_append(bytes, text);
 }
 
 /// The decoder only says no, so that the usual case is fast.

@@ -70,15 +70,6 @@ impl Form {
         }
         Ok(Self::Raw { mime_type })
     }
-
-    /// What it is called in messages.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Json => "a JSON body",
-            Self::Multipart { .. } => "a multipart body",
-            Self::Raw { .. } => "a raw image",
-        }
-    }
 }
 
 /// `type/subtype` in lower case, without parameters, whether or not that is a MIME type.

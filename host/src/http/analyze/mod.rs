@@ -25,7 +25,6 @@ use crate::services::{AnalysisRequest, Answer};
 use form::Form;
 
 /// What the three bodies come down to.
-#[derive(Default)]
 struct Parts {
     plugin: Option<String>,
     image: Bytes,
@@ -54,21 +53,21 @@ async fn read(request: Request, limits: HttpLimits) -> Result<Parts, CallError> 
     let form = Form::of(&head.headers)?;
     body::check_encoding(&head.headers)?;
     let query = query::read(&head.uri)?;
-    if let Form::Raw { mime_type } = form {
-        let (plugin, options) = (query.plugin, query.options);
-        let image = Bytes::from(body::read(body, limits).await?);
-        return Ok(Parts {
-            plugin,
-            image,
-            mime_type,
-            options,
-        });
-    }
-    query.refuse_any(&form)?;
-    let body = body::read(body, limits).await?;
     match form {
-        Form::Multipart { content_type } => multipart::read(content_type, body).await,
-        Form::Json | Form::Raw { .. } => json::read(&body),
+        Form::Json => {
+            query.refuse_any("a JSON body")?;
+            json::read(&body::read(body, limits).await?)
+        }
+        Form::Multipart { content_type } => {
+            query.refuse_any("a multipart body")?;
+            multipart::read(content_type, body::read(body, limits).await?).await
+        }
+        Form::Raw { mime_type } => Ok(Parts {
+            plugin: query.plugin,
+            image: Bytes::from(body::read(body, limits).await?),
+            mime_type,
+            options: query.options,
+        }),
     }
 }
 

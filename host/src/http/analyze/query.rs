@@ -5,7 +5,6 @@ use axum::http::Uri;
 use serde_json::value::RawValue;
 
 use super::fields;
-use super::form::Form;
 use crate::error::CallError;
 
 const KIND: &str = "query parameter";
@@ -51,10 +50,9 @@ pub(super) fn read(uri: &Uri) -> Result<Query, CallError> {
 }
 
 impl Query {
-    /// Refuses what a body of this form holds in itself.
-    pub(super) fn refuse_any(&self, form: &Form) -> Result<(), CallError> {
+    /// Refuses what `form`, a body, holds in itself.
+    pub(super) fn refuse_any(&self, form: &str) -> Result<(), CallError> {
         self.first.map_or(Ok(()), |name| {
-            let form = form.name();
             let problem = format!("{KIND} `{name}` is for a raw image: {form} has `{name}` inside");
             Err(CallError::malformed(problem))
         })

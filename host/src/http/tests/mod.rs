@@ -1,1 +1,216 @@
-//! Tests.
+//! Tests as data: a request, and in one line what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::{HttpLimits, ServerState, Services, router};
+use crate::call::{Attachment, Call, Lane, Outcome, Permit, RawOutput};
+use crate::config::PluginConfig;
+use crate::jobs::{MemoryStore, Retention};
+use crate::names::{Accepts, Digest, PluginName};
+use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedStatus, Serving};
+use crate::runner::{Pass, ToolRunner};
+use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::validation::{InputLimits, OptionsSchema, OutputRules};
+
+mod bodies;
+mod edges;
+mod json;
+mod resources;
+mod server;
+
+const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0;";
+const GIF_BASE64: &str = "R0lGODlhAQABAAAAADs=";
+const MAX_BODY: usize = 1 << 20;
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A plugin's code, for a test.
+struct Double(fn(&Call) -> Outcome);
+
+impl Lane for Double {
+    fn enter_unguarded(&self, call: Arc<Call>, _: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
+        let outcome = (self.0)(&call);
+        std::future::ready(outcome).boxed()
+    }
+
+    fn is_inline(&self) -> bool {
+        true
+    }
+
+    fn outlives_deadline(&self) -> bool {
+        false
+    }
+
+    fn exhausted(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Tells what it was called with.
+fn echo(call: &Call) -> Outcome {
+    let options: Value = serde_json::from_str(call.options_json()).unwrap();
+    let bytes = call.payload.as_slice().len();
+    let told = json!({ "bytes": bytes, "mime_type": call.mime_type, "options": options });
+    Ok(RawOutput {
+        json: Bytes::from(told.to_string()),
+        attachments: Vec::new(),
+    })
+}
+
+/// Gives the image back, twice.
+fn copies(call: &Call) -> Outcome {
+    let copy = |name: &str| Attachment {
+        name: name.to_owned(),
+        mime_type: call.mime_type.clone(),
+        data: Bytes::copy_from_slice(call.payload.as_slice()),
+    };
+    Ok(RawOutput {
+        json: Bytes::from_static(b"{ \"as\":\t1.50 }"),
+        attachments: vec![copy("a \"b\""), copy("c")],
+    })
+}
+
+fn plugin(name: &str, code: fn(&Call) -> Outcome) -> Arc<Plugin> {
+    let declaration = Declaration {
+        name: PluginName::parse(name).unwrap(),
+        version: semver::Version::new(1, 2, 3),
+        description: "a double".to_owned(),
+        accepts: Accepts::parse(vec!["image/*".to_owned()]).unwrap(),
+        thread_safe: true,
+        file: format!("lib{name}.so"),
+        digest: Digest::new([7; 32]),
+    };
+    let open = move || std::future::ready(Ok(serving(code))).boxed();
+    Arc::new(Plugin::new(
+        declaration,
+        PluginConfig::default(),
+        Box::new(open),
+    ))
+}
+
+fn serving(code: fn(&Call) -> Outcome) -> Serving {
+    let schema = json!({ "type": "object" });
+    Serving {
+        lane: Arc::new(Double(code)),
+        options: OptionsSchema::compile(&schema).unwrap(),
+        output: OutputRules::compile(1 << 20, None).unwrap(),
+        options_schema: schema.clone(),
+        output_schema: schema,
+    }
+}
+
+fn services(required: &[&str]) -> Services {
+    let registry = Arc::new(PluginRegistry::default());
+    registry.register(plugin("echo", echo));
+    registry.register(plugin("copies", copies));
+    registry.set_refused(vec![RefusedStatus {
+        file: "libbroken.so".to_owned(),
+        name: Some(PluginName::parse("broken").unwrap()),
+        lifecycle: Lifecycle::Rejected,
+        reason: "it is cut off".to_owned(),
+    }]);
+    let limits = InputLimits { max_pixels: 1000 };
+    let runner = ToolRunner::new(Arc::clone(&registry), limits, TaskTracker::new());
+    let required = required.iter().map(|name| PluginName::parse(name).unwrap());
+    let plugins = PluginManagementService::new(registry, runner, required.collect());
+    let plugins = Arc::new(plugins);
+    let retention = Retention {
+        age: Duration::from_secs(3600),
+        count: 1000,
+        bytes: 1 << 20,
+    };
+    let store = MemoryStore::new(retention);
+    let jobs = Arc::new(JobManagementService::new(Arc::clone(&plugins), store));
+    let default = PluginName::parse("echo").unwrap();
+    Services {
+        analysis: Arc::new(AnalysisService::new(Arc::clone(&jobs), default)),
+        jobs,
+        plugins,
+        state: Arc::new(ServerState::starting()),
+    }
+}
+
+fn limits() -> HttpLimits {
+    HttpLimits {
+        max_body: MAX_BODY,
+        body_timeout: BODY_TIMEOUT,
+    }
+}
+
+fn app() -> axum::Router {
+    router(services(&[]), limits())
+}
+
+/// An answer that was read whole.
+#[derive(Debug)]
+struct Seen {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Seen {
+    /// What every answer must be, whatever it says.
+    async fn of(response: Response) -> Self {
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        assert_eq!(head.headers["content-type"], "application/json");
+        assert!(head.headers.contains_key("x-request-id"));
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert!(body.get("_internal").is_none(), "{body}");
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
+    fn line(&self) -> String {
+        let (status, error) = (self.status.as_u16(), &self.body["error"]);
+        match (error["details"]["code"].as_str(), error["message"].as_str()) {
+            (Some(code), Some(message)) => format!("{status} {code}: {message}"),
+            _ => format!("{status} {}", self.body),
+        }
+    }
+}
+
+async fn ask(app: axum::Router, request: Request<Body>) -> Seen {
+    Seen::of(app.oneshot(request).await.unwrap()).await
+}
+
+fn get(uri: &str) -> Request<Body> {
+    Request::get(uri).body(Body::empty()).unwrap()
+}
+
+/// `content_type` may be empty: then there is none.
+fn post(query: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    let mut request = Request::post(format!("/v1/analyze{query}"));
+    if !content_type.is_empty() {
+        request = request.header("content-type", content_type);
+    }
+    request.body(body.into()).unwrap()
+}
+
+/// The answer to `request` begins with `expected`.
+async fn check(request: Request<Body>, expected: &str) -> Seen {
+    let asked = format!(
+        "{} {} {:?}",
+        request.method(),
+        request.uri(),
+        request.headers()
+    );
+    let seen = ask(app(), request).await;
+    let line = seen.line();
+    assert!(line.starts_with(expected), "{line}\n{expected}\n{asked}");
+    seen
+}

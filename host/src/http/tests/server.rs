@@ -1,0 +1,193 @@
+//! The server loop, through real sockets.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::{MAX_BODY, app};
+use crate::http::{ServerLimits, serve};
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_secs(600);
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+async fn start(router: Router, limits: ServerLimits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let running = tokio::spawn(async move {
+        let shutdown = async { drop(stopped.await) };
+        serve(listener, router, limits, shutdown, &TaskTracker::new()).await;
+    });
+    Server {
+        address,
+        stop,
+        running,
+    }
+}
+
+impl Server {
+    async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+        let mut client = TcpStream::connect(self.address).await.unwrap();
+        client.write_all(bytes.as_ref()).await.unwrap();
+        client
+    }
+
+    /// Sends bytes and reads until the server closes.
+    async fn talk(&self, bytes: impl AsRef<[u8]>) -> String {
+        read(self.send(bytes).await).await
+    }
+}
+
+async fn read(mut client: TcpStream) -> String {
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[track_caller]
+fn check(answer: &str, status: &str, words: &str) {
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status}")),
+        "{answer}"
+    );
+    assert!(answer.contains(words), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_and_closed() {
+    let server = start(app(), ServerLimits::default()).await;
+    let close = "Host: localhost\r\nConnection: close\r\n";
+    let fine = server.talk(format!("GET /healthz HTTP/1.1\r\n{close}\r\n"));
+    check(&fine.await, "200", r#"{"status":"ok"}"#);
+    let head = format!("POST /v1/analyze HTTP/1.1\r\nContent-Type: image/gif\r\n{close}");
+    let chunk = server.talk(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
+    check(&chunk.await, "400", "malformed_request");
+    let many = "X-A: b\r\n".repeat(101);
+    let heads = server.talk(format!("GET / HTTP/1.1\r\n{many}\r\n"));
+    check(&heads.await, "431", "");
+    let long = "b".repeat(64 << 10);
+    let heads = server.talk(format!("GET / HTTP/1.1\r\nX-A: {long}\r\n\r\n"));
+    check(&heads.await, "431", "");
+}
+
+#[tokio::test]
+async fn ht_04_a_client_that_is_still_sending_reads_why_it_was_refused() {
+    let server = start(app(), ServerLimits::default()).await;
+    let length = 32 * MAX_BODY;
+    let head = format!(
+        "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/gif\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    let mut client = server.send(head).await;
+    client.write_all(&vec![0; length]).await.unwrap();
+    check(&read(client).await, "413", "payload_too_large");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_the_server_as_it_was() {
+    let server = start(app(), ServerLimits::default()).await;
+    let head = "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/gif\r\n";
+    for rest in ["", "\r\n", "Content-Length: 9\r\n\r\nGIF"] {
+        drop(server.send(format!("{head}{rest}")).await);
+    }
+    let close = "Host: localhost\r\nConnection: close\r\n\r\n";
+    let two = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n{close}");
+    let answers = server.talk(two).await;
+    check(&answers, "200", "HTTP/1.1 404");
+}
+
+#[tokio::test]
+async fn ht_01_half_a_head_is_not_waited_for() {
+    let limits = ServerLimits {
+        header_timeout: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let server = start(app(), limits).await;
+    assert_eq!(server.talk(b"GET / HTTP/1.1\r\nHost: loc").await, "");
+    assert_eq!(server.talk(b"").await, "");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_requests_in_flight_and_not_for_idle_connections() {
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (entered, go_on) = (Arc::clone(&entered), Arc::clone(&go_on));
+        get(async move || {
+            entered.notify_one();
+            go_on.notified().await;
+            "done"
+        })
+    };
+    let limits = ServerLimits {
+        drain: LONG,
+        header_timeout: LONG,
+        ..ServerLimits::default()
+    };
+    let server = start(Router::new().route("/", slow), limits).await;
+    let idle = server.send(b"").await;
+    let busy = server
+        .send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    entered.notified().await;
+    server.stop.send(()).unwrap();
+    assert_eq!(read(idle).await, "");
+    TcpStream::connect(server.address).await.unwrap_err();
+    go_on.notify_one();
+    check(&read(busy).await, "200", "done");
+    server.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_cuts_off_what_does_not_end() {
+    let entered = Arc::new(Notify::new());
+    let stuck = {
+        let entered = Arc::clone(&entered);
+        get(async move || {
+            entered.notify_one();
+            pending::<()>().await;
+        })
+    };
+    let limits = ServerLimits {
+        drain: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let server = start(Router::new().route("/", stuck), limits).await;
+    let client = server
+        .send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    entered.notified().await;
+    server.stop.send(()).unwrap();
+    server.running.await.unwrap();
+    assert_eq!(read(client).await, "");
+}
+
+#[tokio::test]
+async fn beyond_the_limit_a_connection_waits_for_its_place() {
+    let limits = ServerLimits {
+        connections: 1,
+        ..ServerLimits::default()
+    };
+    let server = start(app(), limits).await;
+    let ask = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+    let mut first = server.send(format!("{ask}\r\n")).await;
+    let mut some = [0; 12];
+    first.read_exact(&mut some).await.unwrap();
+    let second = server.send(format!("{ask}Connection: close\r\n\r\n")).await;
+    drop(first);
+    check(&read(second).await, "200", "ok");
+}
