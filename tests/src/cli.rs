@@ -29,13 +29,16 @@ pub fn run(arguments: &[&str]) -> Ended {
     }
 }
 
-/// What `bulkhead plugins` says of a folder: `FILE NAME` or `FILE: REASON`, a line each.
+/// What `bulkhead plugins` says of a folder, as [`lines`].
 pub fn listed(folder: &Folder) -> String {
-    let items = plugins(folder);
+    lines(&plugins(folder))
+}
+
+/// A list of plugins and refusals: `FILE NAME` or `FILE: REASON`, a line each.
+pub fn lines(items: &[Value]) -> String {
     let lines = items.iter().map(|item| {
         let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
-        let reason = text("reason");
-        match reason.split_once(": ") {
+        match text("reason").split_once(": ") {
             Some((code, _)) => format!("{}: {code}", text("file")),
             None => format!("{} {}", text("file"), text("name")),
         }

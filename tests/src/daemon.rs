@@ -148,12 +148,12 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended already; then both are no-ops.
         let _ = self.process.kill();
-        let _ = self.process.wait();
+        let ended = self.process.wait();
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
         if thread::panicking() {
-            eprintln!("the daemon said:\n{}", self.log());
+            eprintln!("the daemon ended with {ended:?} and said:\n{}", self.log());
         }
     }
 }

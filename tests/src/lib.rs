@@ -11,4 +11,6 @@ pub mod cli;
 pub mod daemon;
 pub mod fixtures;
 pub mod folder;
+pub mod inotify;
+pub mod source;
 pub mod wait;
