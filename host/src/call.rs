@@ -1,13 +1,12 @@
 //! A call, and the [`Lane`] that can carry one out. Knows no plugin, no thread and no process.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::error::CallError;
@@ -40,7 +39,7 @@ impl Call {
     pub fn new(plugin: PluginName, payload: Payload, mime_type: String) -> Self {
         Self {
             id: Uuid::now_v7(),
-            request_id: Arc::from(""),
+            request_id: Arc::clone(&NO_REQUEST),
             plugin,
             payload,
             mime_type,
@@ -87,6 +86,9 @@ impl Call {
     }
 }
 
+/// The id of calls that no request has made.
+static NO_REQUEST: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+
 /// Where the bytes of an image are.
 #[derive(Clone, Debug)]
 pub enum Payload {
@@ -104,18 +106,39 @@ impl Payload {
 }
 
 /// The right to run one call, which goes where the code goes and is given back when that ends.
-#[derive(Debug)]
 pub struct Permit {
-    /// The place among the plugin's concurrent calls.
-    pub slot: OwnedSemaphorePermit,
+    /// Since when it counts.
+    pub granted: Instant,
     /// When the answer is due.
     pub deadline: Instant,
+    slots: Arc<dyn Slots>,
+}
+
+/// Places for calls that run at a time.
+pub trait Slots: Send + Sync {
+    /// Takes back the place of a call that has ended.
+    fn give_back(&self);
 }
 
 impl Permit {
+    /// A place that was just taken from `slots`.
+    pub fn new(slots: Arc<dyn Slots>, granted: Instant, deadline: Instant) -> Self {
+        Self {
+            granted,
+            deadline,
+            slots,
+        }
+    }
+
     /// The time that is left.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.slots.give_back();
     }
 }
 
@@ -145,16 +168,10 @@ pub struct Attachment {
 /// A place where a plugin's code runs.
 pub trait Lane: Send + Sync {
     /// Enters the plugin, without any check. The [`Pass`] is the runner's own: nobody else can.
-    ///
-    /// The future may be dropped at any time. The permit then stays with the code until that ends.
-    fn enter_unguarded(
-        &self,
-        call: Arc<Call>,
-        permit: Permit,
-        pass: Pass,
-    ) -> BoxFuture<'static, Outcome>;
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, pass: Pass) -> Entered;
 
-    /// Whether the code runs on the task that polls, so that no deadline can interrupt it.
+    /// Whether the code runs before [`enter_unguarded`](Self::enter_unguarded) returns, so that no
+    /// deadline can interrupt it.
     fn is_inline(&self) -> bool;
 
     /// Whether code goes on after its call was given up: true where it cannot be ended.
@@ -162,4 +179,13 @@ pub trait Lane: Send + Sync {
 
     /// Why no call can be carried out any more, if so.
     fn exhausted(&self) -> Option<String>;
+}
+
+/// A call that was carried out, or is being.
+pub enum Entered {
+    /// It is over.
+    Done(Outcome),
+    /// It runs. The future may be dropped at any time: the permit then stays with the code until
+    /// that ends.
+    Running(BoxFuture<'static, Outcome>),
 }

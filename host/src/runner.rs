@@ -11,7 +11,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
 
-use crate::call::{Call, Outcome, Permit};
+use crate::call::{Call, Entered, Outcome, Permit};
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::registry::{Plugin, PluginRegistry, Serving};
@@ -112,8 +112,7 @@ async fn execute(
     permit: Permit,
 ) -> Result<Output, Box<Envelope>> {
     call.set_generation(plugin.declaration().digest);
-    let began = Instant::now();
-    let due = permit.deadline;
+    let (began, due) = (permit.granted, permit.deadline);
     let running = async {
         let raw = enter(plugin, serving, call, permit).await?;
         serving.output.check(raw)
@@ -131,17 +130,17 @@ async fn execute(
     outcome
 }
 
-/// The one door. Inline code cannot be interrupted and is waited for; all other is given up when
-/// its answer is due.
+/// The one door. Inline code cannot be interrupted; all other is given up when its answer is due.
 async fn enter(plugin: &Plugin, serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
     let due = permit.deadline;
-    let entered = serving
+    let running = match serving
         .lane
-        .enter_unguarded(Arc::clone(call), permit, Pass(()));
-    if serving.lane.is_inline() {
-        return entered.await;
-    }
-    tokio::time::timeout_at(due.into(), entered)
+        .enter_unguarded(Arc::clone(call), permit, Pass(()))
+    {
+        Entered::Done(outcome) => return outcome,
+        Entered::Running(running) => running,
+    };
+    tokio::time::timeout_at(due.into(), running)
         .await
         .unwrap_or_else(|_| {
             call.cancel();

@@ -3,29 +3,21 @@
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{Attachment, Error};
 
 /// The host's side of a running call. May be shared between the threads of the call.
 pub struct Context<'a> {
     cancelled: &'a AtomicBool,
-    deadline: Option<Instant>,
     host: &'a (dyn Host + Sync),
     attachments: Mutex<Vec<Attachment>>,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(
-        cancelled: &'a AtomicBool,
-        remaining: Option<Duration>,
-        host: &'a (dyn Host + Sync),
-    ) -> Self {
-        // A deadline past the clock's end is none.
-        let deadline = remaining.and_then(|left| Instant::now().checked_add(left));
+    pub(crate) fn new(cancelled: &'a AtomicBool, host: &'a (dyn Host + Sync)) -> Self {
         Self {
             cancelled,
-            deadline,
             host,
             attachments: Mutex::default(),
         }
@@ -51,8 +43,7 @@ impl<'a> Context<'a> {
 
     /// The time that is left to answer; zero when it is over, `None` when there is no deadline.
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.host.remaining()
     }
 
     /// Tells how much is done, from 0 to 1; what lies outside is clamped, and NaN is ignored.
@@ -100,8 +91,9 @@ pub enum Level {
     Debug,
 }
 
-/// Where progress and log lines go: the host's sink, or a test's.
+/// The side of the host that a call can reach.
 pub(crate) trait Host {
     fn progress(&self, fraction: f32);
+    fn remaining(&self) -> Option<Duration>;
     fn log(&self, level: Level, message: &str);
 }

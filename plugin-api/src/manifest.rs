@@ -28,6 +28,10 @@ pub struct Manifest {
     pub options_schema: Value,
     /// The JSON Schema of the output.
     pub output_schema: Value,
+    /// Whether output is written from the type that its schema was made from, as this SDK does. It
+    /// can then break its schema only where a number is not finite, which JSON writes as null.
+    #[serde(default)]
+    pub typed_output: bool,
 }
 
 impl Manifest {
@@ -42,6 +46,7 @@ impl Manifest {
             options_schema: schema::<<E::Plugin as Plugin>::Options>(
                 SchemaSettings::default().for_deserialize(),
             ),
+            typed_output: true,
             output_schema: schema::<<E::Plugin as Plugin>::Output>(
                 SchemaSettings::default().for_serialize(),
             ),

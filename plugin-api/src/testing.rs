@@ -90,13 +90,15 @@ impl<'a> Call<'a> {
     pub fn run<P: Plugin>(&self) -> Result<Answer, CallFailure> {
         let mut instance = Module::of::<Tested<P>>().create(&self.settings.to_string())?;
         instance.self_test()?;
-        let sink = Recorder::default();
+        let sink = Recorder {
+            remaining: self.remaining,
+            ..Recorder::default()
+        };
         let reply = instance.run(&Run {
             image: self.image,
             mime_type: self.mime_type,
             options: &self.options.to_string(),
             cancelled: &AtomicBool::new(self.cancelled),
-            remaining: self.remaining,
             sink: &sink,
         })?;
         let output = serde_json::from_slice(reply.json.as_ref()).expect("the guard writes JSON");
@@ -138,7 +140,10 @@ impl<P: Plugin> Export for Tested<P> {
 }
 
 #[derive(Default)]
-struct Recorder(Mutex<Recorded>);
+struct Recorder {
+    recorded: Mutex<Recorded>,
+    remaining: Option<Duration>,
+}
 
 #[derive(Default)]
 struct Recorded {
@@ -148,18 +153,24 @@ struct Recorded {
 
 impl Recorder {
     fn into_recorded(self) -> Recorded {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.recorded
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Recorder {
+    fn remaining(&self) -> Option<Duration> {
+        self.remaining
+    }
+
     fn log(&self, level: Level, message: &str) {
-        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.log.push((level, message.to_owned()));
     }
 
     fn progress(&self, fraction: f32) {
-        self.0
+        self.recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .progress

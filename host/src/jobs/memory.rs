@@ -135,7 +135,7 @@ mod tests {
     use crate::call::{Payload, RawOutput};
     use crate::error::CallError;
     use crate::names::PluginName;
-    use crate::validation::OutputRules;
+    use crate::validation::{OutputRules, SchemaCheck};
 
     fn store(age: Duration, count: usize, bytes: usize) -> MemoryStore {
         MemoryStore::new(Retention { age, count, bytes })
@@ -157,10 +157,12 @@ mod tests {
             json,
             attachments: Vec::new(),
         };
-        Ok(OutputRules::compile(1 << 20, None)
-            .unwrap()
-            .check(raw)
-            .unwrap())
+        Ok(
+            OutputRules::compile(1 << 20, &true.into(), SchemaCheck::Never)
+                .unwrap()
+                .check(raw)
+                .unwrap(),
+        )
     }
 
     const DAY: Duration = Duration::from_secs(86_400);

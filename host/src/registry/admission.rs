@@ -1,85 +1,125 @@
 //! How many calls of a plugin run at a time, and how many may wait.
+//!
+//! A free place costs two atomic operations, and no lock: only calls that have to wait meet in one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
-use crate::call::Permit;
+use crate::call::{Permit, Slots};
 use crate::error::CallError;
 
 /// When a caller that was turned away should come back. A guess: the queue moves with every answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Admission {
-    slots: Arc<Semaphore>,
     concurrency: usize,
     queue: usize,
+    running: AtomicUsize,
     queued: AtomicUsize,
+    freed: Notify,
 }
 
 impl Admission {
     pub(super) fn new(concurrency: usize, queue: usize) -> Self {
-        let slots = Arc::new(Semaphore::new(concurrency));
+        let (running, queued) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self {
-            slots,
             concurrency,
             queue,
-            queued: AtomicUsize::new(0),
+            running,
+            queued,
+            freed: Notify::new(),
         }
     }
 
-    pub(super) async fn admit(&self, now: Instant, limit: Duration) -> Result<Permit, CallError> {
+    /// A place for a call that comes in `now` and must be answered within `limit`.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        now: Instant,
+        limit: Duration,
+    ) -> Result<Permit, CallError> {
         let deadline = now + limit;
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            return Ok(Permit { slot, deadline });
+        // Whoever waits already comes first.
+        if self.queued() == 0 && self.take() {
+            return Ok(self.permit(now, deadline));
         }
         let _place = self.queue_up()?;
-        let turn = tokio::time::timeout_at(deadline.into(), self.take_slot());
+        let turn = tokio::time::timeout_at(deadline.into(), self.wait()).await;
         let timed_out = CallError::TimedOut {
             deadline: limit,
             still_running: false,
         };
-        turn.await
-            .map(|slot| Permit { slot, deadline })
+        turn.map(|()| self.permit(Instant::now(), deadline))
             .map_err(|_| timed_out)
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.concurrency - self.slots.available_permits().min(self.concurrency)
+        self.running.load(SeqCst)
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.queued.load(Ordering::Relaxed)
+        self.queued.load(SeqCst)
     }
 
-    async fn take_slot(&self) -> OwnedSemaphorePermit {
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        slot.expect("nobody closes the semaphore of a plugin")
+    fn permit(self: &Arc<Self>, granted: Instant, deadline: Instant) -> Permit {
+        Permit::new(Arc::clone(self) as Arc<dyn Slots>, granted, deadline)
+    }
+
+    fn take(&self) -> bool {
+        let below = |running: usize| (running < self.concurrency).then_some(running + 1);
+        self.running.fetch_update(SeqCst, SeqCst, below).is_ok()
+    }
+
+    /// Until a place is free, and taken. Woken in the order of coming.
+    async fn wait(&self) {
+        loop {
+            // Listening begins before the look, so that no place that is freed in between is missed.
+            let freed = self.freed.notified();
+            if self.take() {
+                return;
+            }
+            freed.await;
+        }
     }
 
     fn queue_up(&self) -> Result<Place<'_>, CallError> {
-        let place = Place(&self.queued);
-        let ahead = self.queued.fetch_add(1, Ordering::Relaxed);
-        if ahead < self.queue {
-            return Ok(place);
-        }
-        let in_flight = self.in_flight();
-        Err(CallError::Overloaded {
-            in_flight,
-            queued: ahead,
-            retry_after: RETRY_AFTER,
+        let room = |queued: usize| (queued < self.queue).then_some(queued + 1);
+        let joined = self.queued.fetch_update(SeqCst, SeqCst, room);
+        joined.map(|_| Place(self)).map_err(|queued| {
+            let in_flight = self.in_flight();
+            CallError::Overloaded {
+                in_flight,
+                queued,
+                retry_after: RETRY_AFTER,
+            }
         })
+    }
+
+    /// Wakes the next that waits, if any does.
+    fn wake(&self) {
+        if self.queued() > 0 {
+            self.freed.notify_one();
+        }
+    }
+}
+
+impl Slots for Admission {
+    fn give_back(&self) {
+        self.running.fetch_sub(1, SeqCst);
+        self.wake();
     }
 }
 
 /// A place in the queue, given back wherever the wait ends.
-struct Place<'a>(&'a AtomicUsize);
+struct Place<'a>(&'a Admission);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.queued.fetch_sub(1, SeqCst);
+        // A wake-up that came to one who has gone is passed on, and so is room for more than one.
+        self.0.wake();
     }
 }
 
@@ -100,7 +140,9 @@ mod tests {
         while admission.queued() == 0 {
             tokio::task::yield_now().await;
         }
-        let refused = admission.admit(Instant::now(), LONG).await.unwrap_err();
+        let Err(refused) = admission.admit(Instant::now(), LONG).await else {
+            panic!("it is full")
+        };
         assert!(matches!(
             refused,
             CallError::Overloaded {
@@ -116,19 +158,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_that_does_not_come_times_out() {
-        let admission = Admission::new(1, 1);
+        let admission = Arc::new(Admission::new(1, 1));
         let _running = admission.admit(Instant::now(), LONG).await.unwrap();
         let late = admission
             .admit(Instant::now(), Duration::from_millis(5))
-            .await
-            .unwrap_err();
+            .await;
         assert!(matches!(
             late,
-            CallError::TimedOut {
+            Err(CallError::TimedOut {
                 still_running: false,
                 ..
-            }
+            })
         ));
         assert_eq!(admission.queued(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn nobody_waits_for_ever_and_never_do_too_many_run() {
+        let admission = Arc::new(Admission::new(2, 10_000));
+        let most = Arc::new(AtomicUsize::new(0));
+        let calls = (0..2_000).map(|_| {
+            let (admission, most) = (Arc::clone(&admission), Arc::clone(&most));
+            tokio::spawn(async move {
+                let permit = admission.admit(Instant::now(), LONG).await.unwrap();
+                most.fetch_max(admission.in_flight(), SeqCst);
+                tokio::task::yield_now().await;
+                drop(permit);
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap();
+        }
+        assert_eq!((admission.in_flight(), admission.queued()), (0, 0));
+        assert!(most.load(SeqCst) <= 2);
     }
 }

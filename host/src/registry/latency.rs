@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+
 /// The window is the current minute and the four before it.
 const SLOTS: usize = 5;
 const SLOT_LENGTH: Duration = Duration::from_secs(60);
@@ -54,6 +56,21 @@ impl Latency {
         slot.begin(minute);
         slot.counts[bucket(nanoseconds)].fetch_add(1, Relaxed);
         slot.max.fetch_max(nanoseconds, Relaxed);
+    }
+
+    /// Nanoseconds from the first call to `now`.
+    pub(super) fn since_origin(&self, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.origin).as_nanos();
+        u64::try_from(passed).unwrap_or(u64::MAX)
+    }
+
+    /// What the clock on the wall says of a moment that [`since_origin`](Self::since_origin) gave.
+    pub(super) fn wall_clock(&self, since_origin: u64) -> DateTime<Utc> {
+        let ago = self
+            .origin
+            .elapsed()
+            .saturating_sub(Duration::from_nanos(since_origin));
+        Utc::now() - ago
     }
 
     pub(super) fn percentiles(&self, now: Instant) -> Option<Percentiles> {

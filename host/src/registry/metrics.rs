@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -35,12 +35,13 @@ struct Shard {
 struct Latest {
     state: AtomicU8,
     nanoseconds: AtomicU64,
-    // Unix time in milliseconds.
-    used: AtomicI64,
+    // Nanoseconds since the plugin was first called: the clock on the wall is read when asked for.
+    ended: AtomicU64,
 }
 
 const IDLE: u8 = 0;
 const SUCCESS: u8 = 1;
+const ERROR: u8 = 2;
 
 /// All counters at one moment.
 #[derive(Clone, Debug, Default)]
@@ -75,19 +76,14 @@ impl Metrics {
         };
         counter.fetch_add(1, Relaxed);
         shard.nanoseconds.fetch_add(took, Relaxed);
-        self.latest.state.store(
-            if error.is_none() {
-                SUCCESS
-            } else {
-                SUCCESS + 1
-            },
-            Relaxed,
-        );
+        let state = if error.is_none() { SUCCESS } else { ERROR };
+        self.latest.state.store(state, Relaxed);
         self.latest.nanoseconds.store(took, Relaxed);
+        let latency = self.latency.get_or_init(Box::default);
         self.latest
-            .used
-            .store(Utc::now().timestamp_millis(), Relaxed);
-        self.latency.get_or_init(Box::default).record(took, ended);
+            .ended
+            .store(latency.since_origin(ended), Relaxed);
+        latency.record(took, ended);
         if let Some(envelope) = error {
             self.last_error
                 .store(Some(Arc::new(envelope.error.clone())));
@@ -118,9 +114,10 @@ impl Metrics {
             average: sum(|s| &s.nanoseconds)
                 .checked_div(calls)
                 .map(Duration::from_nanos),
-            last_used: (calls > 0)
-                .then(|| DateTime::from_timestamp_millis(latest.used.load(Relaxed)))
-                .flatten(),
+            last_used: self
+                .latency
+                .get()
+                .map(|latency| latency.wall_clock(latest.ended.load(Relaxed))),
             latency: self
                 .latency
                 .get()

@@ -58,7 +58,7 @@ pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, String>
 pub struct Plugin {
     declaration: Declaration,
     config: PluginConfig,
-    admission: Admission,
+    admission: Arc<Admission>,
     metrics: Metrics,
     open: OpenPlugin,
     serving: OnceCell<Result<Serving, String>>,
@@ -67,7 +67,7 @@ pub struct Plugin {
 impl Plugin {
     /// A plugin that nobody has called yet.
     pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
-        let admission = Admission::new(config.concurrency, config.queue);
+        let admission = Arc::new(Admission::new(config.concurrency, config.queue));
         let (metrics, serving) = (Metrics::default(), OnceCell::new());
         Self {
             declaration,

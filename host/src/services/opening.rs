@@ -8,7 +8,7 @@ use crate::config::PluginConfig;
 use crate::lane::in_process::{self, Ready};
 use crate::loader::Staged;
 use crate::registry::{Declaration, Plugin, Serving};
-use crate::validation::{BadSchema, OptionsSchema, OutputRules};
+use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
 /// The plugin in a staged file, which nobody has opened yet.
 pub(super) fn plugin(staged: Staged, config: PluginConfig) -> Plugin {
@@ -56,10 +56,16 @@ fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
         lane,
         options_schema,
         output_schema,
+        typed_output,
     } = ready;
-    let checked = config.check_output.then_some(&output_schema);
+    let check = match (config.check_output, typed_output) {
+        (true, false) => SchemaCheck::Always,
+        (true, true) => SchemaCheck::Nulls,
+        (false, _) => SchemaCheck::Never,
+    };
+    let max_output = config.max_output.as_usize();
     let options = OptionsSchema::compile(&options_schema).map_err(bad)?;
-    let output = OutputRules::compile(config.max_output.as_usize(), checked).map_err(bad)?;
+    let output = OutputRules::compile(max_output, &output_schema, check).map_err(bad)?;
     Ok(Serving {
         lane,
         options,

@@ -9,5 +9,5 @@ mod schema;
 
 pub use input::{InputLimits, input};
 pub use options::OptionsSchema;
-pub use output::{Output, OutputRules};
+pub use output::{Output, OutputRules, SchemaCheck};
 pub use schema::BadSchema;

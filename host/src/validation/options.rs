@@ -1,5 +1,8 @@
 //! Options against the schema that the plugin declares for them.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,7 +15,12 @@ pub struct OptionsSchema {
     schema: Schema,
     // Most calls bring none, so that verdict is reached once.
     none: Result<(), Vec<Violation>>,
+    // Most of the others bring the same as the one before.
+    latest_good: ArcSwapOption<String>,
 }
+
+/// The longest options that are remembered, in bytes.
+const MAX_REMEMBERED: usize = 4096;
 
 impl OptionsSchema {
     /// Compiles a plugin's schema.
@@ -22,7 +30,11 @@ impl OptionsSchema {
     pub fn compile(schema: &Value) -> Result<Self, BadSchema> {
         let schema = Schema::compile("options", schema)?;
         let none = schema.check(&Value::Object(serde_json::Map::new()));
-        Ok(Self { schema, none })
+        Ok(Self {
+            schema,
+            none,
+            latest_good: ArcSwapOption::empty(),
+        })
     }
 
     /// Holds what a call brings to the schema; no options count as `{}`.
@@ -33,9 +45,26 @@ impl OptionsSchema {
     pub fn check(&self, options: Option<&RawValue>) -> Result<(), CallError> {
         let verdict = match options {
             None => self.none.clone(),
-            Some(text) => self.schema.check(&parse(text)?),
+            Some(text) if self.is_latest_good(text.get()) => Ok(()),
+            Some(text) => self
+                .schema
+                .check(&parse(text)?)
+                .map(|()| self.remember(text.get())),
         };
         verdict.map_err(|violations| CallError::InvalidOptions { violations })
+    }
+
+    fn is_latest_good(&self, text: &str) -> bool {
+        self.latest_good
+            .load()
+            .as_deref()
+            .is_some_and(|good| good == text)
+    }
+
+    fn remember(&self, text: &str) {
+        if text.len() <= MAX_REMEMBERED {
+            self.latest_good.store(Some(Arc::new(text.to_owned())));
+        }
     }
 }
 

@@ -45,19 +45,40 @@ impl fmt::Debug for Output {
 pub struct OutputRules {
     max_bytes: usize,
     schema: Option<Schema>,
+    only_nulls: bool,
+}
+
+/// Which answers are held to the plugin's own schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaCheck {
+    /// All.
+    Always,
+    /// Those with a null: where output is written from the type that the schema was made from, only
+    /// a number that is not finite can break it, and that becomes null.
+    Nulls,
+    /// None.
+    Never,
 }
 
 impl OutputRules {
-    /// Rules with a bound on JSON and attachments together, and the plugin's schema if its answers
-    /// are to be held to it.
+    /// Rules with a bound on JSON and attachments together, and the plugin's schema.
     ///
     /// # Errors
     /// When the schema is none.
-    pub fn compile(max_bytes: usize, schema: Option<&Value>) -> Result<Self, BadSchema> {
-        let schema = schema
-            .map(|schema| Schema::compile("output", schema))
-            .transpose()?;
-        Ok(Self { max_bytes, schema })
+    pub fn compile(
+        max_bytes: usize,
+        schema: &Value,
+        check: SchemaCheck,
+    ) -> Result<Self, BadSchema> {
+        let schema = match check {
+            SchemaCheck::Always | SchemaCheck::Nulls => Some(Schema::compile("output", schema)?),
+            SchemaCheck::Never => None,
+        };
+        Ok(Self {
+            max_bytes,
+            schema,
+            only_nulls: check == SchemaCheck::Nulls,
+        })
     }
 
     /// Checks an answer.
@@ -69,8 +90,10 @@ impl OutputRules {
         self.check_size(&json, &attachments)?;
         let text = read(&json)?;
         check_kind(text)?;
-        check_shape(text.as_bytes())?;
-        self.check_schema(text)?;
+        let has_null = check_shape(text.as_bytes())?;
+        if has_null || !self.only_nulls {
+            self.check_schema(text)?;
+        }
         Ok(Output { json, attachments })
     }
 
@@ -120,15 +143,17 @@ fn check_kind(text: &str) -> Result<(), CallError> {
     }
 }
 
-/// Bounds depth and number of values in one pass; the text is known to be valid.
-fn check_shape(text: &[u8]) -> Result<(), CallError> {
-    let (mut depth, mut values, mut at) = (0_usize, 1_usize, 0);
+/// Bounds depth and number of values in one pass, and tells whether there is a null; the text is
+/// known to be valid.
+fn check_shape(text: &[u8]) -> Result<bool, CallError> {
+    let (mut depth, mut values, mut has_null, mut at) = (0_usize, 1_usize, false, 0);
     while let Some(byte) = text.get(at) {
         match byte {
             b'"' => at = end_of_string(text, at + 1),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
             b',' => values += 1,
+            b'n' => has_null = true,
             _ => {}
         }
         if depth > MAX_DEPTH {
@@ -142,7 +167,7 @@ fn check_shape(text: &[u8]) -> Result<(), CallError> {
             format!("the plugin answered {values} values, over the limit of {MAX_VALUES}");
         return Err(CallError::invalid_output(problem));
     }
-    Ok(())
+    Ok(has_null)
 }
 
 /// Where the string that begins at `at` has its closing quote.
@@ -165,7 +190,7 @@ mod tests {
 
     fn check(json: impl Into<Vec<u8>>, expected: &str) {
         let schema = json!({"properties": {"score": {"type": "number"}}});
-        let rules = OutputRules::compile(16 << 20, Some(&schema)).unwrap();
+        let rules = OutputRules::compile(16 << 20, &schema, SchemaCheck::Always).unwrap();
         let raw = RawOutput {
             json: Bytes::from(json.into()),
             attachments: Vec::new(),
@@ -214,8 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn typed_output_is_held_to_its_schema_where_it_has_a_null() {
+        let schema = json!({"properties": {"score": {"type": "number"}}});
+        let rules = OutputRules::compile(1 << 20, &schema, SchemaCheck::Nulls).unwrap();
+        let passes = |json: &'static str| {
+            let raw = RawOutput {
+                json: Bytes::from_static(json.as_bytes()),
+                attachments: Vec::new(),
+            };
+            rules.check(raw).is_ok()
+        };
+        assert!(passes(r#"{"score": 1.5, "name": "null"}"#));
+        assert!(!passes(r#"{"score": null}"#));
+        assert!(passes(r#"{"score": 1.5, "other": null}"#));
+    }
+
+    #[test]
     fn attachments_count_towards_the_bound() {
-        let rules = OutputRules::compile(100, None).unwrap();
+        let rules = OutputRules::compile(100, &json!(true), SchemaCheck::Never).unwrap();
         let data = Bytes::from(vec![0; 99]);
         let mime_type = "image/png".to_owned();
         let attachment = Attachment {

@@ -91,9 +91,7 @@ fn run_safe<P: Plugin>(
         table: raw.host,
         call: raw.call,
     };
-    let remaining =
-        (raw.remaining_ns != NO_DEADLINE).then(|| Duration::from_nanos(raw.remaining_ns));
-    let context = Context::new(raw.cancelled, remaining, &host);
+    let context = Context::new(raw.cancelled, &host);
     let image = crate::Request::new(request.image.as_slice(), request.mime_type.as_str(), &pairs);
     let output = plugin.run(&image, options, &context)?;
     let mut json = Vec::with_capacity(256);
@@ -157,6 +155,11 @@ unsafe impl Sync for AbiHost {}
 impl Host for AbiHost {
     fn progress(&self, fraction: f32) {
         (self.table.progress())(self.call, fraction);
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        let left = (self.table.remaining_ns())(self.call);
+        (left != NO_DEADLINE).then(|| Duration::from_nanos(left))
     }
 
     fn log(&self, level: Level, message: &str) {

@@ -130,7 +130,6 @@ impl Instance {
         };
         let context = RunContext {
             cancelled: run.cancelled,
-            remaining_ns: run.remaining.map_or(NO_DEADLINE, nanoseconds),
             host: HOST,
             call: CallHandle((&raw const run.sink).cast()),
         };
@@ -175,18 +174,18 @@ pub struct Run<'a> {
     pub options: &'a str,
     /// Set once nobody waits for the answer any more.
     pub cancelled: &'a AtomicBool,
-    /// The time that is left; `None` for no deadline.
-    pub remaining: Option<Duration>,
-    /// Where progress and log lines go.
+    /// Where progress and log lines go, and where the time is kept.
     pub sink: &'a dyn Sink,
 }
 
-/// Where a running call's progress and log lines go.
+/// The host's side of a running call: may be used from any thread of the plugin while it lasts.
 pub trait Sink: Sync {
     /// A line for the log.
     fn log(&self, level: Level, message: &str);
     /// The share that is done, 0 to 1.
     fn progress(&self, fraction: f32);
+    /// The time that is left to answer; `None` for no deadline.
+    fn remaining(&self) -> Option<Duration>;
 }
 
 /// A plugin's answer.
@@ -270,7 +269,11 @@ impl From<Failure> for CallFailure {
 
 const HOST: HostTableRef = {
     const TABLE: &abi_stable::prefix_type::WithMetadata<HostTable> =
-        &abi_stable::prefix_type::WithMetadata::new(HostTable { log, progress });
+        &abi_stable::prefix_type::WithMetadata::new(HostTable {
+            log,
+            progress,
+            remaining_ns,
+        });
     HostTableRef(TABLE.static_as_prefix())
 };
 
@@ -289,12 +292,17 @@ extern "C" fn progress(call: CallHandle, fraction: f32) {
     with_sink(call, |sink| sink.progress(fraction));
 }
 
+extern "C" fn remaining_ns(call: CallHandle) -> u64 {
+    let left = with_sink(call, |sink| sink.remaining()).flatten();
+    left.map_or(NO_DEADLINE, nanoseconds)
+}
+
 /// Runs our own code under a guard too: a panic of ours must not unwind into the plugin.
-fn with_sink(call: CallHandle, use_sink: impl FnOnce(&dyn Sink)) {
+fn with_sink<T>(call: CallHandle, use_sink: impl FnOnce(&dyn Sink) -> T) -> Option<T> {
     // SAFETY: `Instance::enter` made the handle from a sink that lives until `run` returns, and
     // plugins may use it no longer than that.
     let sink = unsafe { *call.0.cast::<&dyn Sink>() };
-    let _ = panics::catch(|| use_sink(sink));
+    panics::catch(|| use_sink(sink)).ok()
 }
 
 fn nanoseconds(left: Duration) -> u64 {

@@ -85,15 +85,13 @@ pub struct Pair<'a> {
 pub struct RunContext<'a> {
     /// Set once nobody waits for the answer any more.
     pub cancelled: &'a AtomicBool,
-    /// Nanoseconds that were left at the start of `run`; [`NO_DEADLINE`] for no limit.
-    pub remaining_ns: u64,
     /// What the plugin may call while `run` lasts, from any thread.
     pub host: HostTableRef,
     /// The first argument of everything in `host`.
     pub call: CallHandle,
 }
 
-/// [`RunContext::remaining_ns`] of a call without a deadline.
+/// What [`HostTable::remaining_ns`] says of a call without a deadline.
 pub const NO_DEADLINE: u64 = u64::MAX;
 
 /// A call: a pointer that only the host understands.
@@ -110,8 +108,11 @@ pub struct HostTable {
     /// Takes a line for the log; the level is 1 for errors to 4 for debugging.
     pub log: extern "C" fn(CallHandle, u32, RStr<'_>),
     /// Takes the share that is done, 0 to 1.
-    #[sabi(last_prefix_field)]
     pub progress: extern "C" fn(CallHandle, f32),
+    /// Gives the nanoseconds that are left to answer; [`NO_DEADLINE`] for no limit. A question, so
+    /// that calls that never ask it read no clock.
+    #[sabi(last_prefix_field)]
+    pub remaining_ns: extern "C" fn(CallHandle) -> u64,
 }
 
 /// An answer. Its memory is the plugin's: it is given back through the plugin's allocator.

@@ -8,20 +8,19 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{HttpLimits, ServerState, Services, router};
-use crate::call::{Attachment, Call, Lane, Outcome, Permit, RawOutput};
+use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::PluginConfig;
 use crate::jobs::{MemoryStore, Retention};
 use crate::names::{Accepts, Digest, PluginName};
 use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedStatus, Serving};
 use crate::runner::{Pass, ToolRunner};
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
-use crate::validation::{InputLimits, OptionsSchema, OutputRules};
+use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 
 mod bodies;
 mod edges;
@@ -38,9 +37,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 struct Double(fn(&Call) -> Outcome);
 
 impl Lane for Double {
-    fn enter_unguarded(&self, call: Arc<Call>, _: Permit, _: Pass) -> BoxFuture<'static, Outcome> {
-        let outcome = (self.0)(&call);
-        std::future::ready(outcome).boxed()
+    fn enter_unguarded(&self, call: Arc<Call>, _: Permit, _: Pass) -> Entered {
+        Entered::Done((self.0)(&call))
     }
 
     fn is_inline(&self) -> bool {
@@ -103,7 +101,7 @@ fn serving(code: fn(&Call) -> Outcome) -> Serving {
     Serving {
         lane: Arc::new(Double(code)),
         options: OptionsSchema::compile(&schema).unwrap(),
-        output: OutputRules::compile(1 << 20, None).unwrap(),
+        output: OutputRules::compile(1 << 20, &schema, SchemaCheck::Never).unwrap(),
         options_schema: schema.clone(),
         output_schema: schema,
     }
@@ -130,7 +128,11 @@ fn services(required: &[&str]) -> Services {
         bytes: 1 << 20,
     };
     let store = MemoryStore::new(retention);
-    let jobs = Arc::new(JobManagementService::new(Arc::clone(&plugins), store));
+    let jobs = Arc::new(JobManagementService::new(
+        Arc::clone(&plugins),
+        store,
+        TaskTracker::new(),
+    ));
     let default = PluginName::parse("echo").unwrap();
     Services {
         analysis: Arc::new(AnalysisService::new(Arc::clone(&jobs), default)),

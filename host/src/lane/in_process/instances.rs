@@ -73,14 +73,19 @@ impl Instances {
         current: &ArcSwapOption<SharedInstance>,
         run: &Run<'_>,
     ) -> Result<Reply, CallFailure> {
-        let instance = match &*current.load() {
-            Some(instance) => Arc::clone(instance),
-            None => self.replace(current)?,
+        let loaded = current.load();
+        let fresh;
+        let instance = match &*loaded {
+            Some(instance) => instance,
+            None => {
+                fresh = self.replace(current)?;
+                &fresh
+            }
         };
         let outcome = instance.run(run);
         if has_panicked(&outcome) {
             // Unless somebody else has replaced it already.
-            current.compare_and_swap(&Some(instance), None);
+            current.compare_and_swap(Arc::as_ptr(instance), None);
         }
         outcome
     }

@@ -7,15 +7,15 @@ mod threads;
 
 use std::sync::Arc;
 
+use bulkhead_plugin::Manifest as FullManifest;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use instances::Instances;
 use run::Runnable;
 use threads::Threads;
 
-use crate::call::{Call, Lane, Outcome, Permit};
+use crate::call::{Call, Entered, Lane, Permit};
 use crate::config::PluginConfig;
 use crate::loader::{self, Opened, Rejection, Staged};
 use crate::runner::Pass;
@@ -28,6 +28,8 @@ pub struct Ready {
     pub options_schema: Value,
     /// The schema of its output.
     pub output_schema: Value,
+    /// Whether output is written from the type that its schema was made from.
+    pub typed_output: bool,
 }
 
 /// Opens a staged plugin, makes its first instance and lets it test itself. Runs the plugin's code,
@@ -52,31 +54,31 @@ pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> 
     })?;
     let runnable = Runnable { instances, symbols };
     let lane: Arc<dyn Lane> = if config.inline {
-        Arc::new(Inline(Arc::new(runnable)))
+        Arc::new(Inline(runnable))
     } else {
         let name = staged.manifest.name.as_str();
         Arc::new(OnThreads(Threads::new(name, config.concurrency, runnable)))
     };
-    let (options_schema, output_schema) = (manifest.options_schema, manifest.output_schema);
+    let FullManifest {
+        options_schema,
+        output_schema,
+        typed_output,
+        ..
+    } = manifest;
     Ok(Ready {
         lane,
         options_schema,
         output_schema,
+        typed_output,
     })
 }
 
 /// Runs on the task that polls: for plugins that answer in microseconds.
-struct Inline(Arc<Runnable>);
+struct Inline(Runnable);
 
 impl Lane for Inline {
-    fn enter_unguarded(
-        &self,
-        call: Arc<Call>,
-        permit: Permit,
-        _: Pass,
-    ) -> BoxFuture<'static, Outcome> {
-        let runnable = Arc::clone(&self.0);
-        async move { runnable.run(&call, &permit) }.boxed()
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> Entered {
+        Entered::Done(self.0.run(&call, &permit))
     }
 
     fn is_inline(&self) -> bool {
@@ -96,13 +98,8 @@ impl Lane for Inline {
 struct OnThreads(Threads);
 
 impl Lane for OnThreads {
-    fn enter_unguarded(
-        &self,
-        call: Arc<Call>,
-        permit: Permit,
-        _: Pass,
-    ) -> BoxFuture<'static, Outcome> {
-        self.0.run(call, permit).boxed()
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> Entered {
+        Entered::Running(self.0.run(call, permit).boxed())
     }
 
     fn is_inline(&self) -> bool {

@@ -1,5 +1,7 @@
 //! One call on one thread: from the host's types to the plugin's and back.
 
+use std::time::Duration;
+
 use bulkhead_plugin::Level;
 use bulkhead_plugin::abi::{CallFailure, FailureKind, Reply, Run, Sink};
 use bytes::Bytes;
@@ -28,8 +30,7 @@ impl Runnable {
             mime_type: &call.mime_type,
             options: call.options_json(),
             cancelled: call.cancelled(),
-            remaining: Some(permit.remaining()),
-            sink: &CallSink(call),
+            sink: &CallSink { call, permit },
         };
         self.instances
             .run(&run)
@@ -93,13 +94,17 @@ fn facts(details: &str) -> Map<String, Value> {
     serde_json::from_str(details).unwrap_or_default()
 }
 
-/// Where a call's progress and log lines go.
-struct CallSink<'a>(&'a Call);
+/// The host's side of a running call.
+struct CallSink<'a> {
+    call: &'a Call,
+    permit: &'a Permit,
+}
 
 impl Sink for CallSink<'_> {
     fn log(&self, level: Level, message: &str) {
         let message = &message[..message.floor_char_boundary(MAX_LOG_LINE)];
-        let (request, job, plugin) = (&*self.0.request_id, self.0.id, self.0.plugin.as_str());
+        let call = self.call;
+        let (request, job, plugin) = (&*call.request_id, call.id, call.plugin.as_str());
         match level {
             Level::Error => error!(target: "plugin", request, %job, plugin, "{message}"),
             Level::Warn => warn!(target: "plugin", request, %job, plugin, "{message}"),
@@ -109,6 +114,10 @@ impl Sink for CallSink<'_> {
     }
 
     fn progress(&self, fraction: f32) {
-        self.0.set_progress(fraction);
+        self.call.set_progress(fraction);
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        Some(self.permit.remaining())
     }
 }
