@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bulkhead::call::{Call, Lane, Outcome, Permit, RawOutput};
+use bulkhead::call::{Call, Entered, Lane, Outcome, Permit, RawOutput};
 use bulkhead::error::CallError;
 use bulkhead::runner::Pass;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::Map;
 use tokio::sync::Notify;
 
@@ -72,12 +71,7 @@ impl Double {
 }
 
 impl Lane for Double {
-    fn enter_unguarded(
-        &self,
-        call: Arc<Call>,
-        permit: Permit,
-        _: Pass,
-    ) -> BoxFuture<'static, Outcome> {
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> Entered {
         self.0.calls.lock().unwrap().push(call);
         self.0.entered.notify_one();
         let does = self.0.does.lock().unwrap().clone();
@@ -89,11 +83,10 @@ impl Lane for Double {
             let _permit = permit;
             perform(does).await
         });
-        async move {
-            code.await
-                .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-        }
-        .boxed()
+        let ended = code.map(|ended| {
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        });
+        Entered::Running(ended.boxed())
     }
 
     fn is_inline(&self) -> bool {

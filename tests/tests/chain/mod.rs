@@ -15,7 +15,7 @@ use bulkhead::runner::ToolRunner;
 use bulkhead::services::{
     AnalysisRequest, AnalysisService, JobManagementService, PluginManagementService,
 };
-use bulkhead::validation::{InputLimits, OptionsSchema, OutputRules};
+use bulkhead::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::json;
@@ -115,7 +115,7 @@ fn serving(lane: Arc<dyn Lane>) -> Serving {
     Serving {
         lane,
         options: OptionsSchema::compile(&json!({})).unwrap(),
-        output: OutputRules::compile(1 << 20, None).unwrap(),
+        output: OutputRules::compile(1 << 20, &json!({}), SchemaCheck::Never).unwrap(),
         options_schema: json!({}),
         output_schema: json!({}),
     }

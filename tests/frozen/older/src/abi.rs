@@ -52,7 +52,6 @@ pub struct Pair<'a> {
 #[derive(StableAbi)]
 pub struct RunContext<'a> {
     pub cancelled: &'a AtomicBool,
-    pub remaining_ns: u64,
     pub host: HostTableRef,
     pub call: CallHandle,
 }
@@ -67,8 +66,9 @@ pub struct CallHandle(pub *const ());
 #[sabi(missing_field(option))]
 pub struct HostTable {
     pub log: extern "C" fn(CallHandle, u32, RStr<'_>),
-    #[sabi(last_prefix_field)]
     pub progress: extern "C" fn(CallHandle, f32),
+    #[sabi(last_prefix_field)]
+    pub remaining_ns: extern "C" fn(CallHandle) -> u64,
 }
 
 #[repr(C)]
