@@ -1,1 +1,16 @@
-//! Test support.
+//! What the tests of the whole share: plugins built on demand, folders to put them into, and the
+//! `bulkhead` binary, as a command and as a daemon. Knows the contract, nothing of the host's code.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
+pub mod c;
+pub mod cli;
+pub mod daemon;
+pub mod fixtures;
+pub mod folder;
+pub mod inotify;
+pub mod source;
+pub mod wait;

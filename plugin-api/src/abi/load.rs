@@ -6,9 +6,10 @@
 use std::fmt;
 
 use abi_stable::StableAbi;
-use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::abi_stability::abi_checking::{AbiInstabilityErrors, check_layout_compatibility};
 use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL};
 use abi_stable::sabi_types::RRef;
+use abi_stable::type_layout::TLFieldOrFunction;
 
 use super::host::Module;
 use super::types::PluginModuleRef;
@@ -82,18 +83,107 @@ fn check_layout(header: &'static LibHeader) -> Result<(), LoadError> {
         return Ok(());
     };
     let older = check_layout_compatibility(plugin, host);
-    older.map_err(|_| LoadError::Layout(brief(&forward)))
+    older.map_err(|_| LoadError::Layout(difference(&forward)))
 }
 
-/// The end of `abi_stable`'s report, which names the field; the whole has up to 19 KB.
-fn brief(report: &dyn fmt::Display) -> String {
-    let report = report.to_string();
-    let lines: Vec<_> = report
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let tail = lines.join("; ");
-    let start = tail.ceil_char_boundary(tail.len().saturating_sub(MAX_DETAIL));
-    tail[start..].to_owned()
+/// What differs first, the innermost: `abi_stable`'s whole report has up to 19 KB.
+fn difference(report: &AbiInstabilityErrors) -> String {
+    let errors = report.errors.iter().filter(|error| !error.errs.is_empty());
+    let Some(error) = errors.max_by_key(|error| error.stack_trace.len()) else {
+        return brief(report);
+    };
+    let mut path = error.stack_trace.iter().rev();
+    let (part, owner) = (path.next(), path.next());
+    let root = report.interface.name();
+    let owner = owner.map_or(root, |step| type_name(&step.expected));
+    let place = part.map_or(format!("`{root}`"), |step| {
+        format!("`{}` of `{owner}`", part_name(&step.expected))
+    });
+    let words = error.to_string();
+    let (_, words) = words.rsplit_once("Error:").unwrap_or_default();
+    brief(&format_args!("{place}: {words}"))
+}
+
+fn part_name(step: &TLFieldOrFunction) -> &'static str {
+    match step {
+        TLFieldOrFunction::Field(field) => field.name(),
+        TLFieldOrFunction::Function(function) => function.name.as_str(),
+    }
+}
+
+fn type_name(step: &TLFieldOrFunction) -> &'static str {
+    match step {
+        TLFieldOrFunction::Field(field) => field.layout().name(),
+        TLFieldOrFunction::Function(function) => function.name.as_str(),
+    }
+}
+
+/// A text of `abi_stable`'s in one line of a bounded length.
+fn brief(text: &dyn fmt::Display) -> String {
+    let text = text.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut line = lines.collect::<Vec<_>>().join(" ");
+    line.truncate(line.floor_char_boundary(MAX_DETAIL));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    mod ours {
+        use super::*;
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        pub(super) struct Whole {
+            first: u8,
+            part: Part,
+            call: extern "C" fn(Part) -> u8,
+        }
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        pub(super) struct Part {
+            fine: u8,
+            flag: bool,
+        }
+    }
+
+    mod theirs {
+        use super::*;
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        pub(super) struct Whole {
+            first: u8,
+            part: Part,
+            call: extern "C" fn(Part) -> u8,
+        }
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        pub(super) struct Part {
+            fine: u8,
+            flag: u32,
+        }
+    }
+
+    #[test]
+    fn ab_03_a_difference_is_told_by_the_field_and_its_type() {
+        let report = check_layout_compatibility(ours::Whole::LAYOUT, theirs::Whole::LAYOUT);
+        let report = report.unwrap_err();
+        assert!(report.to_string().len() > 5 * MAX_DETAIL);
+        assert_eq!(
+            difference(&report),
+            "`flag` of `Part`: mismatched type Expected: bool Found: u32"
+        );
+    }
+
+    #[test]
+    fn a_text_is_cut_at_its_end() {
+        let long = brief(&format_args!("a\n\n  b {}", "é".repeat(MAX_DETAIL)));
+        assert!(long.starts_with("a b é"), "{long}");
+        assert!(long.len() <= MAX_DETAIL);
+    }
 }

@@ -1,0 +1,258 @@
+//! The `bulkhead` binary as a daemon under test, and requests to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+use crate::folder::Folder;
+use crate::{cli, wait};
+
+/// The smallest thing that passes for an image.
+pub const IMAGE: &[u8] = b"an image, for all that the host can tell";
+
+/// A daemon, ended with its drop.
+pub struct Daemon {
+    process: Child,
+    address: SocketAddr,
+    agent: Agent,
+    stderr: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// Starts a daemon for the plugins of `folder`, with this configuration, and waits until it is
+    /// ready.
+    pub fn start(folder: &Folder, config: &str) -> Self {
+        Self::start_with(folder, config, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(folder: &Folder, config: &str, environment: &[(&str, &str)]) -> Self {
+        let file = folder.beside("bulkhead.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut process = cli::command()
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--plugins"])
+            .arg(folder.path())
+            .arg("--state")
+            .arg(folder.beside("state"))
+            .arg("--config")
+            .arg(file)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stderr, reader) = collect(process.stderr.take().expect("it is piped"));
+        let stdout = process.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            let _ = (process.kill(), process.wait(), reader.join());
+            panic!("the daemon said {line:?}, and {:?}", read(&stderr));
+        };
+        let daemon = Self {
+            process,
+            address,
+            agent: agent(),
+            stderr,
+            reader: Some(reader),
+        };
+        wait::until("the daemon to be ready", || {
+            (daemon.get("/readyz").status == 200).then_some(())
+        });
+        daemon
+    }
+
+    /// Sends an image as the body itself.
+    pub fn post_raw(&self, plugin: &str, mime_type: &str, image: &[u8], options: &Value) -> Answer {
+        let request = self
+            .agent
+            .post(self.url("/v1/analyze"))
+            .query("plugin", plugin)
+            .query("options", options.to_string())
+            .header("content-type", mime_type);
+        Answer::of(request.send(image))
+    }
+
+    /// Calls a plugin with some image and these options.
+    pub fn call(&self, plugin: &str, options: &Value) -> Answer {
+        self.post_raw(plugin, "image/x-any", IMAGE, options)
+    }
+
+    /// Sends a JSON body.
+    pub fn post_json(&self, body: &Value) -> Answer {
+        let request = self.agent.post(self.url("/v1/analyze"));
+        Answer::of(request.send_json(body))
+    }
+
+    /// Looks something up.
+    pub fn get(&self, path: &str) -> Answer {
+        Answer::of(self.agent.get(self.url(path)).call())
+    }
+
+    /// What there is to know of a plugin.
+    pub fn plugin(&self, name: &str) -> Value {
+        let answer = self.get(&format!("/v1/plugins/{name}"));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// Waits until a plugin's status has this value in this field.
+    pub fn wait_for(&self, plugin: &str, field: &str, value: impl Into<Value>) {
+        let value = value.into();
+        wait::until(&format!("{field} of {plugin} to be {value}"), || {
+            (self.plugin(plugin)[field] == value).then_some(())
+        });
+    }
+
+    /// A connection of its own.
+    pub fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
+    /// The bytes of memory that are its own.
+    pub fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().unwrap() << 10
+    }
+
+    /// Whether its process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// What it has said on stderr.
+    pub fn log(&self) -> String {
+        read(&self.stderr)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already; then both are no-ops.
+        let _ = self.process.kill();
+        let ended = self.process.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if thread::panicking() {
+            eprintln!("the daemon ended with {ended:?} and said:\n{}", self.log());
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body; null where it is no JSON.
+    pub body: Value,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    fn of(response: Result<Response<Body>, ureq::Error>) -> Self {
+        let mut response = response.unwrap();
+        let headers = response.headers().iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.to_string(), value.into_owned())
+        });
+        let headers = headers.collect();
+        let body = response.body_mut().with_config().limit(256 << 20);
+        let body = body.read_to_vec().unwrap();
+        Self {
+            status: response.status().as_u16(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            headers,
+        }
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(found, _)| found == name);
+        header.map(|(_, value)| value.as_str())
+    }
+
+    /// What the plugin gave.
+    pub fn result(&self) -> &Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        &self.body["result"]
+    }
+
+    /// The part of the envelope that says exactly what.
+    pub fn details(&self) -> &Value {
+        &self.body["error"]["details"]
+    }
+
+    /// `STATUS TYPE code: message`, or `200`: what a test compares.
+    pub fn brief(&self) -> String {
+        let error = &self.body["error"];
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        if error.is_null() {
+            return self.status.to_string();
+        }
+        let code = text(&error["details"]["code"]);
+        format!(
+            "{} {} {code}: {}",
+            self.status,
+            text(&error["type"]),
+            text(&error["message"])
+        )
+    }
+
+    /// `details.reason`: why a plugin is not to be had.
+    pub fn reason(&self) -> &str {
+        self.details()["reason"].as_str().unwrap_or_default()
+    }
+}
+
+/// Options that name a way to go wrong.
+pub fn way(way: &str) -> Value {
+    json!({ "way": way })
+}
+
+fn agent() -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build();
+    config.into()
+}
+
+fn collect(mut stderr: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&text);
+    let reader = thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        while let Ok(read @ 1..) = stderr.read(&mut buffer) {
+            let part = String::from_utf8_lossy(&buffer[..read]);
+            sink.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_str(&part);
+        }
+    });
+    (text, reader)
+}
+
+fn read(text: &Mutex<String>) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}

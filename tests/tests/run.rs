@@ -1,0 +1,287 @@
+//! What a call gives when the plugin behind it goes wrong.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
+use std::io::Write;
+use std::thread;
+
+use bulkhead_tests::daemon::{Answer, Daemon, IMAGE, way};
+use bulkhead_tests::fixtures::{fixture, frozen};
+use bulkhead_tests::folder::Folder;
+use serde_json::{Value, json};
+
+#[test]
+fn rn_01_an_error_is_passed_on_within_bounds() {
+    let daemon = misbehaving("");
+    let answer = daemon.call(PLUGIN, &way("fail"));
+    assert_eq!(answer.brief(), "500 ExecutionError failed: on purpose");
+    assert_eq!(*answer.details(), json!({"code": "failed", "answer": 42}));
+    let answer = daemon.call(PLUGIN, &way("fail-at-length"));
+    let message = answer.body["error"]["message"].as_str().unwrap();
+    assert_eq!(answer.details()["code"], "failed");
+    assert!(message.starts_with("xxxx") && message.ends_with('…'));
+    assert!(message.len() <= 1024, "{}", message.len());
+    let answer = daemon.call(PLUGIN, &way("refuse-input"));
+    let expected = "422 ValidationError invalid_input: not to my taste";
+    assert_eq!(answer.brief(), expected);
+}
+
+#[test]
+fn rn_01_an_error_without_the_sdk_is_passed_on_too() {
+    let daemon = raw("");
+    let answer = daemon.call("raw", &say("foreign-failure"));
+    let expected = "500 ExecutionError failed: bad \u{fffd} words";
+    assert_eq!(answer.brief(), expected);
+    assert_eq!(*answer.details(), json!({"code": "failed"}));
+}
+
+#[test]
+fn rn_02_a_panic_costs_its_own_call_and_its_instance() {
+    let daemon = misbehaving("");
+    let first = instance(&daemon);
+    for (options, message) in [
+        (way("panic"), "kaboom"),
+        (
+            way("panic-twice"),
+            "panicked with a payload that is no text",
+        ),
+    ] {
+        let before = instance(&daemon);
+        let answer = daemon.call(PLUGIN, &options);
+        let expected = format!("500 ExecutionError panic: {message}");
+        assert_eq!(answer.brief(), expected);
+        let location = answer.details()["location"].as_str().unwrap();
+        assert!(location.contains("src/lib.rs:"), "{location}");
+        assert_eq!(answer.body["_internal"], Value::Null);
+        assert!(instance(&daemon) > before);
+    }
+    assert_eq!(first, 0);
+    assert_eq!(daemon.plugin(PLUGIN)["lifecycle"], "READY");
+}
+
+#[test]
+fn rn_02_an_inline_panic_costs_its_own_call_too() {
+    let daemon = misbehaving("plugin.misbehaves.inline = true");
+    let answer = daemon.call(PLUGIN, &way("panic"));
+    assert_eq!(answer.brief(), "500 ExecutionError panic: kaboom");
+    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+}
+
+#[test]
+fn rn_04_a_panic_in_a_thread_of_the_plugins_own_is_the_plugins() {
+    let daemon = misbehaving("");
+    assert_eq!(daemon.call(PLUGIN, &way("panic-in-thread")).status, 200);
+    assert_eq!(daemon.plugin(PLUGIN)["error_count"], 0);
+}
+
+#[test]
+fn rn_13_with_a_concurrency_of_1_calls_never_overlap() {
+    let daemon = misbehaving("plugin.misbehaves.concurrency = 1");
+    let answers = in_parallel(8, || daemon.call(PLUGIN, &hang(5)));
+    for answer in &answers {
+        assert_eq!(answer.result()["instance"], 0);
+        assert!(answer.result()["most_at_a_time"].as_u64() <= Some(1));
+    }
+    assert_eq!(daemon.plugin(PLUGIN)["success_count"], 8);
+}
+
+#[test]
+fn rn_13_a_plugin_that_is_not_thread_safe_runs_one_call_an_instance() {
+    let daemon = misbehaving("plugin.misbehaves.concurrency = 4");
+    let answers = in_parallel(16, || daemon.call(PLUGIN, &hang(5)));
+    for answer in &answers {
+        assert!(answer.result()["most_at_a_time"].as_u64() <= Some(1));
+        assert!(answer.result()["instance"].as_u64() < Some(4));
+    }
+}
+
+#[test]
+fn ou_01_a_result_over_the_limit_is_no_result() {
+    let daemon = raw("");
+    let answer = daemon.call("raw", &say("huge"));
+    check_invalid(&answer, "over the limit of 16777216");
+    let daemon = misbehaving(r#"plugin.misbehaves.max_output = "1MiB""#);
+    let sized = |way: &str, size: u32| json!({"way": way, "size": size});
+    for way in ["long", "attach"] {
+        let answer = daemon.call(PLUGIN, &sized(way, 1 << 20));
+        check_invalid(&answer, "over the limit of 1048576");
+        assert_eq!(daemon.call(PLUGIN, &sized(way, 1 << 19)).status, 200);
+    }
+}
+
+#[test]
+fn ou_03_a_result_that_is_no_utf_8_is_no_result() {
+    check_invalid(&raw("").call("raw", &say("invalid-utf8")), "no valid JSON");
+}
+
+#[test]
+fn ou_04_a_result_with_a_number_that_json_lacks_is_no_result() {
+    let daemon = raw("");
+    check_invalid(&daemon.call("raw", &say("nan")), "no valid JSON");
+    check_invalid(&daemon.call("raw", &say("infinity")), "no valid JSON");
+    // serde writes it as null, which is no number either.
+    let answer = misbehaving("").call(PLUGIN, &way("not-a-number"));
+    check_invalid(&answer, "broke its own schema at `/score`");
+}
+
+#[test]
+fn ou_05_a_result_without_measure_is_no_result() {
+    let daemon = raw("");
+    check_invalid(&daemon.call("raw", &say("deep")), "nests deeper than 100");
+    check_invalid(&daemon.call("raw", &say("many")), "1000001 values");
+    let many = json!({"way": "labels", "size": 1_000_000});
+    check_invalid(&misbehaving("").call(PLUGIN, &many), "values, over");
+}
+
+#[test]
+fn a_result_must_be_one_object_that_keeps_its_schema() {
+    let daemon = raw("");
+    let check = |way, expected| check_invalid(&daemon.call("raw", &say(way)), expected);
+    check("null", "Plugin returned None");
+    check("text", "Plugin output must be a dict");
+    check("list", "Plugin output must be a dict");
+    check("empty", "no valid JSON");
+    check("two", "no valid JSON");
+    check("half", "no valid JSON");
+    check("lie", "broke its own schema at `/fixture`");
+    assert_eq!(
+        *daemon.call("raw", &say("fine")).result(),
+        json!({"fixture": "raw"})
+    );
+    assert_eq!(daemon.plugin("raw")["error_count"], 7);
+}
+
+#[test]
+fn a_schema_that_need_not_be_kept_is_not_looked_at() {
+    let daemon = raw("plugin.raw.check_output = false");
+    let answer = daemon.call("raw", &say("lie"));
+    assert_eq!(*answer.result(), json!({"fixture": 7}));
+}
+
+#[test]
+fn an_attachment_comes_with_the_result() {
+    let answer = misbehaving("").call(PLUGIN, &json!({"way": "attach", "size": 3}));
+    let expected = json!([{"name": "a.bin", "mime_type": "application/x-ours", "data": "BwcH"}]);
+    assert_eq!(answer.body["attachments"], expected);
+}
+
+#[test]
+fn over_its_deadline_a_call_is_a_timeout() {
+    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 2 }");
+    let answer = daemon.call(PLUGIN, &hang(2000));
+    let expected = "504 ExecutionError timeout: no answer within 100 ms";
+    assert_eq!(answer.brief(), expected);
+    let details = json!({"code": "timeout", "deadline_ms": 100, "still_running": true});
+    assert_eq!(*answer.details(), details);
+    // The other thread serves on.
+    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+}
+
+#[test]
+fn when_all_threads_hang_the_plugin_is_quarantined_until_they_end() {
+    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 1 }");
+    assert_eq!(daemon.call(PLUGIN, &hang(1500)).status, 504);
+    daemon.wait_for(PLUGIN, "lifecycle", "QUARANTINED");
+    let answer = daemon.call(PLUGIN, &way("fine"));
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.reason().starts_with("quarantined: all 1 threads"),
+        "{}",
+        answer.reason()
+    );
+    daemon.wait_for(PLUGIN, "lifecycle", "READY");
+    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+}
+
+#[test]
+fn a_cooperative_plugin_ends_at_its_deadline() {
+    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 1 }");
+    let answer = daemon.call(PLUGIN, &way("wait-for-cancel"));
+    assert_eq!(answer.details()["code"], "timeout");
+    daemon.wait_for(PLUGIN, "in_flight", 0);
+    assert_eq!(daemon.plugin(PLUGIN)["lifecycle"], "READY");
+}
+
+#[test]
+fn beyond_the_queue_a_call_is_turned_away() {
+    let daemon = misbehaving("plugin.misbehaves = { concurrency = 1, queue = 1 }");
+    let (running, waiting) = (hang_up_later(&daemon), hang_up_later(&daemon));
+    daemon.wait_for(PLUGIN, "in_flight", 1);
+    daemon.wait_for(PLUGIN, "queued", 1);
+    let answer = daemon.call(PLUGIN, &way("fine"));
+    let expected =
+        "429 PluginError overloaded: 1 calls are running and 1 are waiting, which is the limit";
+    assert_eq!(answer.brief(), expected);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    drop((running, waiting));
+    daemon.wait_for(PLUGIN, "in_flight", 0);
+    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+}
+
+#[test]
+fn hg_07_a_client_that_hangs_up_cancels_its_call() {
+    let daemon = misbehaving("plugin.misbehaves.concurrency = 1");
+    let client = hang_up_later(&daemon);
+    daemon.wait_for(PLUGIN, "in_flight", 1);
+    drop(client);
+    daemon.wait_for(PLUGIN, "in_flight", 0);
+    daemon.wait_for(PLUGIN, "error_count", 1);
+    let status = daemon.plugin(PLUGIN);
+    assert_eq!(status["last_error"]["details"]["code"], "cancelled");
+    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+}
+
+const PLUGIN: &str = "misbehaves";
+
+fn misbehaving(config: &str) -> Daemon {
+    Daemon::start(&Folder::of(&fixture("fixture-misbehaves")), config)
+}
+
+fn raw(config: &str) -> Daemon {
+    Daemon::start(&Folder::of(&frozen("raw")), config)
+}
+
+fn say(way: &str) -> Value {
+    json!({ "say": way })
+}
+
+fn hang(millis: u32) -> Value {
+    json!({"way": "hang", "millis": millis})
+}
+
+fn instance(daemon: &Daemon) -> u64 {
+    let answer = daemon.call(PLUGIN, &way("fine"));
+    answer.result()["instance"].as_u64().unwrap()
+}
+
+fn check_invalid(answer: &Answer, expected: &str) {
+    let brief = answer.brief();
+    let start = "502 ValidationError invalid_output: ";
+    assert!(brief.starts_with(start), "{brief}");
+    assert!(brief.contains(expected), "{brief}");
+}
+
+fn in_parallel(count: usize, call: impl Fn() -> Answer + Sync) -> Vec<Answer> {
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..count).map(|_| scope.spawn(&call)).collect();
+        let join = |caller: thread::ScopedJoinHandle<'_, Answer>| caller.join().unwrap();
+        callers.into_iter().map(join).collect()
+    })
+}
+
+/// A call that runs until its client, which is given here, is dropped.
+fn hang_up_later(daemon: &Daemon) -> std::net::TcpStream {
+    let mut client = daemon.connect();
+    let options = "%7B%22way%22%3A%22wait-for-cancel%22%7D";
+    let head = format!(
+        "POST /v1/analyze?plugin={PLUGIN}&options={options} HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: image/x-any\r\nContent-Length: {}\r\n\r\n",
+        IMAGE.len()
+    );
+    client.write_all(head.as_bytes()).unwrap();
+    client.write_all(IMAGE).unwrap();
+    client
+}
