@@ -163,7 +163,7 @@ fn fixture() -> PathBuf {
     let messages = String::from_utf8(built.stdout).unwrap();
     let messages = messages
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line));
+        .map(serde_json::from_str::<serde_json::Value>);
     let mut artifacts = messages.map(Result::unwrap).filter(|message| {
         message["reason"] == "compiler-artifact" && message["target"]["name"] == "fixture_tiny"
     });
