@@ -3,7 +3,10 @@
 //!
 //! `cargo bench -p bulkhead`; the ratios within one run are what counts.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to tell")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has nothing to tell"
+)]
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
