@@ -60,6 +60,11 @@ impl Call {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Whether nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// The flag that [`cancel`](Self::cancel) sets.
     pub fn cancelled(&self) -> &AtomicBool {
         &self.cancelled

@@ -119,12 +119,13 @@ impl Accepts {
 
     /// Whether the MIME type `found` (lower case, without parameters) is among them.
     pub fn admits(&self, found: &str) -> bool {
-        let family = found.split_once('/').map_or(found, |(family, _)| family);
-        self.0.iter().any(|pattern| match pattern.split_once('/') {
-            Some(("*", _)) => true,
-            Some((wanted, "*")) => wanted == family,
-            _ => pattern == found,
-        })
+        self.0
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some("*/") => found.contains('/'),
+                Some(family) => found.starts_with(family),
+                None => pattern == found,
+            })
     }
 
     /// The patterns, as they were declared.

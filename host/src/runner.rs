@@ -45,7 +45,7 @@ impl ToolRunner {
     /// The envelope of what went wrong.
     pub async fn run(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
         let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.find(&call)));
-        match found.unwrap_or_else(|payload| Err(internal(&payload))) {
+        match found.unwrap_or_else(|payload| Err(internal(&*payload))) {
             Ok(plugin) => self.run_in(plugin, call).await,
             Err(error) => Err(enveloped(&error, &call)),
         }
@@ -77,6 +77,7 @@ impl ToolRunner {
         let task = self
             .tasks
             .spawn(async move { govern(&plugin, &governed).await });
+        // Tasks end early only with their runtime.
         task.await
             .unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
     }
@@ -92,7 +93,8 @@ impl Drop for CancelOnDrop {
 }
 
 async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
-    match admit(plugin, call).await {
+    let admitted = AssertUnwindSafe(admit(plugin, call)).catch_unwind().await;
+    match admitted.unwrap_or_else(|payload| Err(internal(&*payload))) {
         Ok((serving, permit)) => execute(plugin, serving, call, permit).await,
         Err(error) => Err(enveloped(&error, call)),
     }
@@ -101,7 +103,13 @@ async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelop
 async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Permit), CallError> {
     let serving = plugin.serving().await?;
     serving.options.check(call.options.as_deref())?;
-    Ok((serving, plugin.admit(Instant::now()).await?))
+    let permit = plugin.admit(Instant::now()).await?;
+    // Who has gone while the call waited for its turn gets no turn.
+    if call.is_cancelled() {
+        Err(CallError::Cancelled)
+    } else {
+        Ok((serving, permit))
+    }
 }
 
 /// Runs an admitted call and records how it ended.
@@ -118,7 +126,7 @@ async fn execute(
         serving.output.check(raw)
     };
     let caught = AssertUnwindSafe(running).catch_unwind().await;
-    let mut outcome = caught.unwrap_or_else(|payload| Err(internal(&payload)));
+    let mut outcome = caught.unwrap_or_else(|payload| Err(internal(&*payload)));
     let ended = Instant::now();
     if serving.lane.is_inline() && ended > due {
         outcome = Err(timed_out(plugin, false));
@@ -160,7 +168,7 @@ fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {
 }
 
 /// A panic here is the host's own: those of plugins end at their guard.
-fn internal(payload: &Box<dyn Any + Send>) -> CallError {
+fn internal(payload: &(dyn Any + Send)) -> CallError {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     CallError::internal(format!("panic: {}", text.unwrap_or("without text")))

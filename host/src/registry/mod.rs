@@ -29,7 +29,7 @@ pub struct PluginRegistry {
 
 #[derive(Clone, Default)]
 struct Entries {
-    plugins: HashMap<PluginName, Arc<Plugin>>,
+    plugins: HashMap<PluginName, Arc<Plugin>, foldhash::fast::RandomState>,
     refused: Vec<RefusedStatus>,
 }
 

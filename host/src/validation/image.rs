@@ -27,6 +27,9 @@ pub(super) fn check_type(bytes: &[u8], declared: &str) -> Result<(), CallError> 
         return Ok(());
     };
     let found = kind.mime_type();
+    if found == declared {
+        return Ok(());
+    }
     // Many cameras' raw formats are TIFF inside, and SVG is text: only like can contradict like.
     let known = kind.matcher_type() != MatcherType::Image || is_sniffable(declared);
     if known && canonical(found) != canonical(declared) && found != "text/xml" {

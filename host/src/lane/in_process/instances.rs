@@ -18,7 +18,7 @@ pub(super) struct Instances {
 enum Kept {
     Shared(ArcSwapOption<SharedInstance>),
     // As many as calls run at a time; those that wait for a call.
-    Idle(ArrayQueue<Instance>),
+    Idle(Box<ArrayQueue<Instance>>),
 }
 
 impl Instances {
@@ -35,7 +35,7 @@ impl Instances {
             Err(first) => {
                 let idle = ArrayQueue::new(most.max(1));
                 drop(idle.push(first));
-                Kept::Idle(idle)
+                Kept::Idle(Box::new(idle))
             }
         };
         Ok(Self {
