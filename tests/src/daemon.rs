@@ -28,6 +28,8 @@ pub struct Daemon {
     agent: Agent,
     stderr: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
+    // There for as long as the daemon runs.
+    _folder: Folder,
 }
 
 impl Daemon {
@@ -70,6 +72,7 @@ impl Daemon {
             agent: agent(),
             stderr,
             reader: Some(reader),
+            _folder: folder.clone(),
         };
         wait::until("the daemon to be ready", || {
             (daemon.get("/readyz").status == 200).then_some(())
@@ -134,11 +137,6 @@ impl Daemon {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
         kilobytes.parse::<u64>().unwrap() << 10
-    }
-
-    /// Whether its process still runs.
-    pub fn is_alive(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
     }
 
     /// What it has said on stderr.
