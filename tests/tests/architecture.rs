@@ -320,7 +320,7 @@ fn place(source: &Source, rule: &Rule) -> Vec<String> {
     let path = source.path.as_str();
     let is_home =
         |place: &&str| *place == path || (place.ends_with('/') && path.starts_with(place));
-    if rule.only_in.iter().any(|place| is_home(&place)) {
+    if rule.only_in.iter().any(is_home) {
         return Vec::new();
     }
     let lines = source.lines_with(rule.text).into_iter();
