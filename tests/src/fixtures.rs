@@ -27,20 +27,37 @@ pub fn bulkhead() -> PathBuf {
 pub fn frozen(name: &str) -> PathBuf {
     let manifest = format!("tests/frozen/{name}/Cargo.toml");
     let target = target().join("frozen");
-    build(&["--manifest-path", &manifest, "--target-dir", &text(&target)])
+    let library = target
+        .join("debug")
+        .join(library_name(&format!("frozen-{name}")));
+    ready_too(library).unwrap_or_else(|| {
+        build(&[
+            "--locked",
+            "--manifest-path",
+            &manifest,
+            "--target-dir",
+            &text(&target),
+        ])
+    })
 }
 
 /// The misbehaving plugin, built so that a panic ends its process.
 pub fn panic_abort() -> PathBuf {
+    const PACKAGE: &str = "fixture-misbehaves";
     let target = target().join("panic-abort");
-    build(&[
-        "--package",
-        "fixture-misbehaves",
-        "--config",
-        r#"profile.dev.panic="abort""#,
-        "--target-dir",
-        &text(&target),
-    ])
+    let library = target.join("debug").join(library_name(PACKAGE));
+    ready_too(library).unwrap_or_else(|| {
+        let abort = r#"profile.dev.panic="abort""#;
+        let target = text(&target);
+        build(&[
+            "--package",
+            PACKAGE,
+            "--config",
+            abort,
+            "--target-dir",
+            &target,
+        ])
+    })
 }
 
 /// One of the pictures in `tests/pictures`.
@@ -68,6 +85,12 @@ fn library_name(package: &str) -> String {
 fn ready(variable: &str, file: &str) -> Option<PathBuf> {
     let path = Path::new(&env::var_os(variable)?).join(file);
     path.exists().then_some(path)
+}
+
+/// What `tests/run` has built beside the fixtures.
+fn ready_too(library: PathBuf) -> Option<PathBuf> {
+    let is_ready = env::var_os("BULKHEAD_FIXTURES").is_some() && library.exists();
+    is_ready.then_some(library)
 }
 
 /// Runs `cargo build`, and gives what it has built last.

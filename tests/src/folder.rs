@@ -3,12 +3,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
-/// A plugins folder, gone with its drop.
+/// A plugins folder, gone with the drop of its last clone.
+#[derive(Clone)]
 pub struct Folder {
-    root: TempDir,
+    root: Arc<TempDir>,
 }
 
 impl Default for Folder {
@@ -20,7 +22,7 @@ impl Default for Folder {
 impl Folder {
     /// An empty folder.
     pub fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        let root = Arc::new(tempfile::tempdir().unwrap());
         fs::create_dir(root.path().join("plugins")).unwrap();
         let folder = Self { root };
         chmod(&folder.path(), 0o755);

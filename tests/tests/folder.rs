@@ -132,6 +132,7 @@ fn fd_17_a_folder_that_others_may_write_to_stops_the_start() {
     };
     check(0o777);
     check(0o775);
+    check(0o757);
     check(0o1777);
 }
 
@@ -149,8 +150,11 @@ fn fd_17_a_folder_below_one_that_others_may_write_to_stops_the_start() {
 #[test]
 fn fd_17_a_file_that_others_may_write_to_is_not_served() {
     let folder = with_a_good_plugin();
-    chmod(&folder.put("open.so", &c::plugin("open").build()), 0o666);
-    check(&folder, "good.so good\nopen.so: unsafe_permissions");
+    let open = folder.put("open.so", &c::plugin("open").build());
+    for mode in [0o646, 0o664] {
+        chmod(&open, mode);
+        check(&folder, "good.so good\nopen.so: unsafe_permissions");
+    }
     let daemon = Daemon::start(&folder, LISTED_ONLY);
     let reason = refused(&daemon, "open.so");
     let mend = format!(

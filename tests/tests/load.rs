@@ -125,9 +125,10 @@ fn ab_08_a_plugin_whose_panics_abort_is_refused() {
 fn ab_09_memory_of_another_allocator_goes_back_to_it() {
     const MARGIN: u64 = 64 << 20;
     let folder = Folder::of(&frozen("raw"));
-    let daemon = Daemon::start(&folder, "jobs.retention = { count = 1 }");
+    let config = "jobs.retention = { count = 1 }\nplugin.raw.check_output = false";
+    let daemon = Daemon::start(&folder, config);
     let megabyte = json!({"say": "megabyte"});
-    let call = || assert_eq!(daemon.call("raw", &megabyte).status, 200);
+    let call = || assert_eq!(daemon.call_unread("raw", &megabyte), 200);
     (0..50).for_each(|_| call());
     let before = daemon.resident();
     (0..300).for_each(|_| call());
@@ -185,6 +186,13 @@ fn a_plugin_that_does_not_start_says_why() {
     check(
         "{ fail_self_test = true }",
         "create_failed: it could not start: told to be unfit; see to its settings",
+    );
+    // What the plugin says is cut after 600 characters.
+    let start = r#"invalid type: string \""#;
+    let told = format!("{start}{}", "x".repeat(600 - start.len()));
+    check(
+        &format!("{{ refuse_to_start = '{}' }}", "x".repeat(100_000)),
+        &format!("create_failed: it could not start: {told}; see to its settings"),
     );
     check(
         "{ greeting = 7 }",

@@ -162,6 +162,15 @@ fn a_schema_that_need_not_be_kept_is_not_looked_at() {
 }
 
 #[test]
+fn a_call_without_a_name_is_for_the_default() {
+    let daemon = misbehaving(r#"plugins.default = "misbehaves""#);
+    let body = json!({"image": "YW55", "mime_type": "image/x-any"});
+    let answer = daemon.post_json(&body);
+    assert_eq!(answer.result()["image_bytes"], 3);
+    assert_eq!(answer.body["plugin"], PLUGIN);
+}
+
+#[test]
 fn an_attachment_comes_with_the_result() {
     let answer = misbehaving("").call(PLUGIN, &json!({"way": "attach", "size": 3}));
     let expected = json!([{"name": "a.bin", "mime_type": "application/x-ours", "data": "BwcH"}]);
@@ -170,30 +179,30 @@ fn an_attachment_comes_with_the_result() {
 
 #[test]
 fn over_its_deadline_a_call_is_a_timeout() {
-    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 2 }");
-    let answer = daemon.call(PLUGIN, &hang(2000));
-    let expected = "504 ExecutionError timeout: no answer within 100 ms";
+    let held = Held::new(2);
+    let answer = held.daemon.call(PLUGIN, &held.options());
+    let expected = "504 ExecutionError timeout: no answer within 300 ms";
     assert_eq!(answer.brief(), expected);
-    let details = json!({"code": "timeout", "deadline_ms": 100, "still_running": true});
+    let details = json!({"code": "timeout", "deadline_ms": 300, "still_running": true});
     assert_eq!(*answer.details(), details);
     // The other thread serves on.
-    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+    assert_eq!(held.daemon.plugin(PLUGIN)["lifecycle"], "READY");
+    assert_eq!(held.daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
 #[test]
 fn when_all_threads_hang_the_plugin_is_quarantined_until_they_end() {
-    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 1 }");
-    assert_eq!(daemon.call(PLUGIN, &hang(1500)).status, 504);
-    daemon.wait_for(PLUGIN, "lifecycle", "QUARANTINED");
-    let answer = daemon.call(PLUGIN, &way("fine"));
+    let held = Held::new(1);
+    assert_eq!(held.daemon.call(PLUGIN, &held.options()).status, 504);
+    assert_eq!(held.daemon.plugin(PLUGIN)["lifecycle"], "QUARANTINED");
+    let answer = held.daemon.call(PLUGIN, &way("fine"));
     assert_eq!(answer.status, 503);
-    assert!(
-        answer.reason().starts_with("quarantined: all 1 threads"),
-        "{}",
-        answer.reason()
-    );
-    daemon.wait_for(PLUGIN, "lifecycle", "READY");
-    assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
+    let reason = answer.reason();
+    assert!(reason.starts_with("quarantined: all 1 threads"), "{reason}");
+    assert_eq!(held.daemon.get("/healthz").status, 200);
+    held.let_go();
+    held.daemon.wait_for(PLUGIN, "lifecycle", "READY");
+    assert_eq!(held.daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
 #[test]
@@ -235,6 +244,30 @@ fn hg_07_a_client_that_hangs_up_cancels_its_call() {
 }
 
 const PLUGIN: &str = "misbehaves";
+
+/// A daemon whose plugin has a short deadline, and a way to hold its calls beyond that.
+struct Held {
+    daemon: Daemon,
+    folder: Folder,
+}
+
+impl Held {
+    fn new(concurrency: usize) -> Self {
+        let folder = Folder::of(&fixture("fixture-misbehaves"));
+        let config =
+            format!("plugin.misbehaves = {{ deadline = \"300ms\", concurrency = {concurrency} }}");
+        let daemon = Daemon::start(&folder, &config);
+        Self { daemon, folder }
+    }
+
+    fn options(&self) -> Value {
+        json!({"way": "hold", "until": self.folder.beside("go")})
+    }
+
+    fn let_go(&self) {
+        std::fs::write(self.folder.beside("go"), "").unwrap();
+    }
+}
 
 fn misbehaving(config: &str) -> Daemon {
     Daemon::start(&Folder::of(&fixture("fixture-misbehaves")), config)

@@ -6,13 +6,10 @@ use std::path::{Path, PathBuf};
 use bulkhead_plugin::Manifest as FullManifest;
 use bulkhead_plugin::abi::{LoadError, Module};
 
-use super::rejection::Rejection;
+use super::rejection::{Rejection, printable};
 use super::staging::Staged;
 use super::symbolize::symbolize;
 use crate::platform::{Library, OpenError};
-
-/// The most that is told of what a plugin or the system's loader said, in characters.
-const MAX_DETAIL: usize = 600;
 
 /// A plugin's library, open until the process ends.
 pub struct Opened {
@@ -111,12 +108,4 @@ fn detail(detail: String) -> Rejection {
     Rejection::LoadFailed {
         detail: printable(&detail),
     }
-}
-
-/// Foreign words, escaped and short.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(MAX_DETAIL)
-        .flat_map(char::escape_debug)
-        .collect()
 }

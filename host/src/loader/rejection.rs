@@ -6,6 +6,9 @@ use super::manifest::ManifestError;
 use super::trust::Distrust;
 use crate::names::PluginName;
 
+/// The most that is told of what a plugin or the system's loader said, in characters.
+const MAX_DETAIL: usize = 600;
+
 /// A file that is not served.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{file}: {}", rejection.explain())]
@@ -115,6 +118,12 @@ impl Rejection {
         }
     }
 
+    /// It did not start, in the plugin's own words.
+    pub fn create_failed(words: &str) -> Self {
+        let detail = printable(words);
+        Self::CreateFailed { detail }
+    }
+
     pub(super) fn unreadable(action: &'static str, error: &std::io::Error) -> Self {
         let cause = error.to_string();
         Self::Unreadable { action, cause }
@@ -136,6 +145,14 @@ impl From<ManifestError> for Rejection {
             other => Self::ManifestInvalid(other),
         }
     }
+}
+
+/// Foreign words, escaped and short.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(char::escape_debug)
+        .take(MAX_DETAIL)
+        .collect()
 }
 
 /// What may be quoted of bytes from outside: printable and short.

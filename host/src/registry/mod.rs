@@ -97,11 +97,7 @@ impl PluginRegistry {
 
 impl Entries {
     fn explain_absence(&self, name: &str) -> CallError {
-        let refused = self
-            .refused
-            .iter()
-            .find(|file| file.name.as_ref().is_some_and(|n| n.as_str() == name));
-        if let Some(file) = refused {
+        if let Some(file) = self.refused.iter().find(|file| file.may_be(name)) {
             let reason = format!("{} (file {})", file.reason, file.file);
             return CallError::Unavailable {
                 reason,

@@ -101,6 +101,24 @@ pub struct RefusedStatus {
     pub reason: String,
 }
 
+impl RefusedStatus {
+    /// Whether the file is the plugin of that name: by what it says or, where that could not be
+    /// read, by how cargo names such files.
+    pub(super) fn may_be(&self, name: &str) -> bool {
+        if let Some(said) = &self.name {
+            return said.as_str() == name;
+        }
+        let stem = self
+            .file
+            .rsplit_once('.')
+            .map_or(&*self.file, |(stem, _)| stem);
+        let stem = stem
+            .strip_prefix(std::env::consts::DLL_PREFIX)
+            .unwrap_or(stem);
+        stem.replace('_', "-") == name
+    }
+}
+
 impl From<Snapshot> for CallStatus {
     fn from(snapshot: Snapshot) -> Self {
         Self {
@@ -139,4 +157,28 @@ fn timestamp<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     time.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
         .serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_file_answers_for_its_plugin() {
+        let refused = |file: &str, name: Option<&str>| RefusedStatus {
+            file: file.to_owned(),
+            name: name.map(|name| PluginName::parse(name).unwrap()),
+            lifecycle: Lifecycle::Rejected,
+            reason: String::new(),
+        };
+        assert!(refused("x.so", Some("palette")).may_be("palette"));
+        assert!(!refused("palette.so", Some("qr")).may_be("palette"));
+        let file = format!(
+            "{}image_info{}",
+            std::env::consts::DLL_PREFIX,
+            std::env::consts::DLL_SUFFIX
+        );
+        assert!(refused(&file, None).may_be("image-info"));
+        assert!(!refused("other.so", None).may_be("image-info"));
+    }
 }

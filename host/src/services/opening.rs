@@ -1,6 +1,7 @@
 //! From a staged file to a plugin that opens itself when it is first needed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -9,6 +10,9 @@ use crate::lane::in_process::{self, Ready};
 use crate::loader::Staged;
 use crate::registry::{Declaration, Plugin, Serving};
 use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
+
+/// The least time that a plugin has to open, however short its calls are.
+const LEAST_TO_OPEN: Duration = Duration::from_secs(10);
 
 /// The plugin in a staged file, which nobody has opened yet.
 pub(super) fn plugin(staged: Staged, config: PluginConfig) -> Plugin {
@@ -32,9 +36,10 @@ fn declaration(staged: &Staged) -> Declaration {
     }
 }
 
-/// Opens the plugin on a thread that may block, and waits no longer than for one of its calls.
+/// Opens the plugin on a thread that may block, and waits as long as for one of its calls, but
+/// not so short that a busy machine alone makes it too long: the verdict stands.
 async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
-    let limit = config.deadline.duration();
+    let limit = config.deadline.duration().max(LEAST_TO_OPEN);
     let opening = tokio::task::spawn_blocking(move || open_now(&staged, &config));
     match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => opened,
@@ -60,7 +65,7 @@ fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
     } = ready;
     let check = match (config.check_output, typed_output) {
         (true, false) => SchemaCheck::Always,
-        (true, true) => SchemaCheck::Nulls,
+        (true, true) => SchemaCheck::Typed,
         (false, _) => SchemaCheck::Never,
     };
     let max_output = config.max_output.as_usize();

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::schema::{BadSchema, Schema};
+use super::schema::{BadSchema, Schema, says_types_only};
 use crate::call::{Attachment, RawOutput};
 use crate::error::CallError;
 
@@ -53,9 +53,10 @@ pub struct OutputRules {
 pub enum SchemaCheck {
     /// All.
     Always,
-    /// Those with a null: where output is written from the type that the schema was made from, only
-    /// a number that is not finite can break it, and that becomes null.
-    Nulls,
+    /// Those that can break it, where output is written from the type that the schema was made from:
+    /// all where the schema says more than types, else those with a null, which is what becomes of
+    /// a number that is not finite.
+    Typed,
     /// None.
     Never,
 }
@@ -67,17 +68,17 @@ impl OutputRules {
     /// When the schema is none.
     pub fn compile(
         max_bytes: usize,
-        schema: &Value,
+        declared: &Value,
         check: SchemaCheck,
     ) -> Result<Self, BadSchema> {
         let schema = match check {
-            SchemaCheck::Always | SchemaCheck::Nulls => Some(Schema::compile("output", schema)?),
+            SchemaCheck::Always | SchemaCheck::Typed => Some(Schema::compile("output", declared)?),
             SchemaCheck::Never => None,
         };
         Ok(Self {
             max_bytes,
             schema,
-            only_nulls: check == SchemaCheck::Nulls,
+            only_nulls: check == SchemaCheck::Typed && says_types_only(declared),
         })
     }
 
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn typed_output_is_held_to_its_schema_where_it_has_a_null() {
         let schema = json!({"properties": {"score": {"type": "number"}}});
-        let rules = OutputRules::compile(1 << 20, &schema, SchemaCheck::Nulls).unwrap();
+        let rules = OutputRules::compile(1 << 20, &schema, SchemaCheck::Typed).unwrap();
         let passes = |json: &'static str| {
             let raw = RawOutput {
                 json: Bytes::from_static(json.as_bytes()),

@@ -47,11 +47,8 @@ pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> 
         return Err(Rejection::PanicStrategy);
     }
     let settings = config.settings.to_string();
-    let instances = Instances::start(module, settings, config.concurrency).map_err(|failure| {
-        Rejection::CreateFailed {
-            detail: failure.message,
-        }
-    })?;
+    let instances = Instances::start(module, settings, config.concurrency)
+        .map_err(|failure| Rejection::create_failed(&failure.message))?;
     let runnable = Runnable { instances, symbols };
     let lane: Arc<dyn Lane> = if config.inline {
         Arc::new(Inline(runnable))
