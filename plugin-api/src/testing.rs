@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use serde_json::{Value, json};
 
-use crate::abi::{CallFailure, Export, Module, Run, Sink};
+use crate::abi::{CallFailure, Declaration, Exclusive, Export, Module, Run, Sink};
 use crate::context::Level;
 use crate::{Attachment, Plugin};
 
@@ -134,8 +134,13 @@ struct Tested<P>(P);
 
 impl<P: Plugin> Export for Tested<P> {
     type Plugin = P;
-    const FIELDS: &'static str = "";
-    const THREAD_SAFE: bool = false;
+    type Sharing = Exclusive;
+    const DECLARATION: Declaration = Declaration {
+        name: "tested",
+        version: "0.0.0",
+        accepts: &["*/*"],
+        summary: "In a test",
+    };
     const PANIC_UNWINDS: bool = cfg!(panic = "unwind");
 }
 

@@ -19,7 +19,12 @@ mod load;
 mod panics;
 mod types;
 
-pub use export::{Export, Header, Note, check_mime_type, check_name, check_summary, header};
+#[cfg(test)]
+mod tests;
+
+pub use export::{
+    Declaration, Exclusive, Export, Header, Note, Shared, Sharing, header, note_len, thread_safe,
+};
 pub use host::{
     Build, Bytes, CallFailure, Instance, Module, Reply, ReplyAttachment, Run, SharedInstance, Sink,
 };
