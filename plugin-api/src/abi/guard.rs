@@ -135,12 +135,10 @@ fn guard<T>(entry: impl FnOnce() -> Result<T, Error>) -> RResult<T, Failure> {
 
 /// No settings are `{}` in the configuration, which `()` cannot be read from.
 fn parse_settings<S: DeserializeOwned>(json: &str) -> Result<S, Error> {
-    let parsed = serde_json::from_str(json);
-    let parsed = if json == "{}" {
-        parsed.or_else(|_| serde_json::from_str("null"))
-    } else {
-        parsed
-    };
+    let parsed = serde_json::from_str(json).or_else(|error| match json {
+        "{}" => serde_json::from_str("null").map_err(|_| error),
+        _ => Err(error),
+    });
     parsed.map_err(|error| Error::new(Kind::InvalidSettings, error))
 }
 
