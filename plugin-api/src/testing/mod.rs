@@ -11,22 +11,49 @@
 //! #     type Output = Size;
 //! #     fn new(_: ()) -> Result<Self, Error> { Ok(Self) }
 //! #     fn run(&self, request: &Request, _: NoOptions, _: &Context) -> Result<Size, Error> {
+//! #         if request.image() == b"GIF" { return Err(Error::invalid_input("cut off")) }
 //! #         Ok(Size { bytes: request.image().len() })
 //! #     }
 //! # }
 //! let answer = testing::Call::new(b"GIF89a", "image/gif").run::<Sizer>().unwrap();
 //! assert_eq!(answer.output["bytes"], 6);
+//!
+//! let failure = testing::Call::new(b"GIF", "image/gif").run::<Sizer>().unwrap_err();
+//! assert_eq!(failure.kind, testing::Kind::InvalidInput);
+//! assert_eq!(failure.to_string(), "invalid_input: cut off");
 //! ```
+//!
+//! A host also holds options and output to the plugin's schemas. So does [`Call::run`] with the
+//! crate's feature `testing`, which brings a JSON Schema validator to tests and to nothing else:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! bulkhead-plugin = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! Without the feature all else is the same, and options are held to their types alone: a range
+//! that only the schema knows is not checked, nor is a number in the output that is not finite.
 
-use std::sync::atomic::AtomicBool;
+mod failure;
+#[cfg(feature = "testing")]
+mod schemas;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+pub use failure::{Failure, Kind};
 pub use serde_json::{Value, json};
 
-use crate::abi::{CallFailure, Declaration, Exclusive, Export, Module, Run, Sink};
+use crate::abi::{Declaration, Exclusive, Export, Module, Run, Sink};
 use crate::context::Level;
-use crate::{Attachment, Plugin};
+use crate::{Attachment, Manifest, Plugin};
+
+/// What a host learns from a plugin that runs, above all the schemas of its options and its output.
+/// What [`export_plugin!`](crate::export_plugin) declares (name, version, types) is not in here.
+pub fn manifest<P: Plugin>() -> Manifest {
+    Manifest::of::<Tested<P>>()
+}
 
 /// A call to be made in a test.
 #[derive(Clone, Debug)]
@@ -35,7 +62,8 @@ pub struct Call<'a> {
     mime_type: &'a str,
     options: Value,
     settings: Value,
-    cancelled: bool,
+    // The share of the work at which the caller goes away.
+    cancelled_at: Option<f32>,
     remaining: Option<Duration>,
 }
 
@@ -48,7 +76,7 @@ impl<'a> Call<'a> {
             mime_type,
             options,
             settings,
-            cancelled: false,
+            cancelled_at: None,
             remaining: None,
         }
     }
@@ -68,8 +96,16 @@ impl<'a> Call<'a> {
     /// Tells the plugin from the start that nobody waits for the answer.
     #[must_use]
     pub fn cancelled(self) -> Self {
+        self.cancelled_at(f32::NEG_INFINITY)
+    }
+
+    /// Tells the plugin that nobody waits any more once it says that this share of the work, from 0
+    /// to 1, or more is done: a cancel in mid-run that needs no clock. See
+    /// [`Context::progress`](crate::Context::progress).
+    #[must_use]
+    pub fn cancelled_at(self, progress: f32) -> Self {
         Self {
-            cancelled: true,
+            cancelled_at: Some(progress),
             ..self
         }
     }
@@ -86,22 +122,24 @@ impl<'a> Call<'a> {
     /// Makes an instance of `P` and lets it answer.
     ///
     /// # Errors
-    /// What the plugin answered instead, or its panic.
-    pub fn run<P: Plugin>(&self) -> Result<Answer, CallFailure> {
+    /// What the plugin answered instead, or its panic; options or output that are not what its
+    /// schemas say (with the feature `testing`); output that is no JSON object.
+    pub fn run<P: Plugin>(&self) -> Result<Answer, Failure> {
         let mut instance = Module::of::<Tested<P>>().create(&self.settings.to_string())?;
         instance.self_test()?;
-        let sink = Recorder {
-            remaining: self.remaining,
-            ..Recorder::default()
-        };
+        #[cfg(feature = "testing")]
+        schemas::check_options::<P>(&self.options)?;
+        let sink = Recorder::new(self);
         let reply = instance.run(&Run {
             image: self.image,
             mime_type: self.mime_type,
             options: &self.options.to_string(),
-            cancelled: &AtomicBool::new(self.cancelled),
+            cancelled: &sink.cancelled,
             sink: &sink,
         })?;
-        let output = serde_json::from_slice(reply.json.as_ref()).expect("the guard writes JSON");
+        let output = object(reply.json.as_ref())?;
+        #[cfg(feature = "testing")]
+        schemas::check_output::<P>(&output)?;
         let attachments = reply.attachments.into_iter().map(|attachment| Attachment {
             name: attachment.name,
             mime_type: attachment.mime_type,
@@ -117,6 +155,18 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The output, which a host takes as a JSON object only.
+fn object(json: &[u8]) -> Result<Value, Failure> {
+    match serde_json::from_slice(json) {
+        Ok(output @ Value::Object(_)) => Ok(output),
+        Ok(other) => Err(Failure::new(
+            Kind::InvalidOutput,
+            format!("the output is no JSON object: {other}"),
+        )),
+        Err(error) => Err(Failure::new(Kind::InvalidOutput, error.to_string())),
+    }
+}
+
 /// What a call gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -126,7 +176,7 @@ pub struct Answer {
     pub attachments: Vec<Attachment>,
     /// What was logged.
     pub log: Vec<(Level, String)>,
-    /// The shares of the work that were told as done.
+    /// The shares of the work that were told as done, from 0 to 1.
     pub progress: Vec<f32>,
 }
 
@@ -144,9 +194,10 @@ impl<P: Plugin> Export for Tested<P> {
     const PANIC_UNWINDS: bool = cfg!(panic = "unwind");
 }
 
-#[derive(Default)]
 struct Recorder {
     recorded: Mutex<Recorded>,
+    cancelled: AtomicBool,
+    cancelled_at: Option<f32>,
     remaining: Option<Duration>,
 }
 
@@ -157,6 +208,23 @@ struct Recorded {
 }
 
 impl Recorder {
+    fn new(call: &Call<'_>) -> Self {
+        let recorder = Self {
+            recorded: Mutex::default(),
+            cancelled: AtomicBool::new(false),
+            cancelled_at: call.cancelled_at,
+            remaining: call.remaining,
+        };
+        recorder.cancel_if_at(f32::NEG_INFINITY);
+        recorder
+    }
+
+    fn cancel_if_at(&self, progress: f32) {
+        if self.cancelled_at.is_some_and(|at| progress >= at) {
+            self.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn into_recorded(self) -> Recorded {
         self.recorded
             .into_inner()
@@ -175,6 +243,7 @@ impl Sink for Recorder {
     }
 
     fn progress(&self, fraction: f32) {
+        self.cancel_if_at(fraction);
         self.recorded
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -184,116 +253,4 @@ impl Sink for Recorder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::abi::FailureKind;
-    use crate::{Context, Error, Request};
-
-    #[derive(serde::Deserialize, schemars::JsonSchema)]
-    #[serde(rename_all = "lowercase")]
-    enum Way {
-        Answer,
-        Fail,
-        Panic,
-        Cancel,
-    }
-
-    #[derive(serde::Deserialize, schemars::JsonSchema)]
-    struct Options {
-        way: Way,
-    }
-
-    #[derive(serde::Serialize, schemars::JsonSchema)]
-    struct Report {
-        length: usize,
-        greeting: String,
-        has_time: bool,
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Settings {
-        greeting: String,
-    }
-
-    struct Subject(Settings);
-
-    impl Plugin for Subject {
-        type Settings = Settings;
-        type Options = Options;
-        type Output = Report;
-
-        fn new(settings: Settings) -> Result<Self, Error> {
-            Ok(Self(settings))
-        }
-
-        fn run(
-            &self,
-            request: &Request,
-            options: Options,
-            context: &Context,
-        ) -> Result<Report, Error> {
-            match options.way {
-                Way::Answer => {}
-                Way::Fail => return Err(Error::invalid_input("no").with_detail("at", 3)),
-                Way::Panic => panic!("kaboom"),
-                Way::Cancel => context.check_cancelled()?,
-            }
-            context.progress(2.0);
-            context.log(Level::Warn, format_args!("{} bytes", request.image().len()));
-            context.attach("a.txt", "text/plain", b"beside".to_vec());
-            let has_time = context
-                .remaining()
-                .is_some_and(|left| left > Duration::ZERO);
-            let (length, greeting) = (request.image().len(), self.0.greeting.clone());
-            Ok(Report {
-                length,
-                greeting,
-                has_time,
-            })
-        }
-    }
-
-    fn call(way: &str) -> Call<'static> {
-        Call::new(b"GIF89a", "image/gif")
-            .options(json!({ "way": way }))
-            .settings(json!({ "greeting": "hello" }))
-    }
-
-    #[test]
-    fn an_answer_comes_with_all_that_was_told() {
-        let answer = call("answer")
-            .remaining(Duration::from_secs(60))
-            .run::<Subject>()
-            .unwrap();
-        assert_eq!(
-            answer.output,
-            json!({"length": 6, "greeting": "hello", "has_time": true})
-        );
-        assert_eq!(answer.log, [(Level::Warn, "6 bytes".to_owned())]);
-        assert_eq!(answer.progress, [1.0], "what lies outside is clamped");
-        assert_eq!(answer.attachments[0].data, b"beside");
-    }
-
-    #[test]
-    fn every_failure_says_whose_fault_it_is() {
-        let kind = |call: Call| call.run::<Subject>().unwrap_err().kind;
-        assert_eq!(kind(call("fail")), FailureKind::INVALID_INPUT);
-        assert_eq!(kind(call("panic")), FailureKind::PANIC);
-        assert_eq!(kind(call("cancel").cancelled()), FailureKind::CANCELLED);
-        assert_eq!(kind(call("nonsense")), FailureKind::INVALID_OPTIONS);
-        assert_eq!(
-            kind(call("answer").settings(json!({}))),
-            FailureKind::INVALID_SETTINGS
-        );
-    }
-
-    #[test]
-    fn a_panic_tells_its_place_and_details_keep_their_types() {
-        let panic = call("panic").run::<Subject>().unwrap_err();
-        assert_eq!(panic.message, "kaboom");
-        assert!(panic.location.contains("testing.rs:"), "{}", panic.location);
-        assert!(!panic.backtrace.is_empty());
-        let failure = call("fail").run::<Subject>().unwrap_err();
-        assert_eq!(failure.details, r#"{"at":3}"#);
-    }
-}
+mod tests;
