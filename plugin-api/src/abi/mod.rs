@@ -16,17 +16,17 @@ mod export;
 mod guard;
 mod host;
 mod load;
+mod note;
 mod panics;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
-pub use export::{
-    Declaration, Exclusive, Export, Header, Note, Shared, Sharing, header, note_len, thread_safe,
-};
+pub use export::{Declaration, Exclusive, Export, Header, Shared, Sharing, header, thread_safe};
 pub use host::{
     Build, Bytes, CallFailure, Instance, Module, Reply, ReplyAttachment, Run, SharedInstance, Sink,
 };
 pub use load::{HEADER_SYMBOL, LoadError};
+pub use note::{Note, note_len};
 pub use types::*;
