@@ -54,8 +54,15 @@
 //!    to learn that nobody waits any more.
 //! 5. A panic ends its call with an error that names the place; the instance is replaced.
 //!
-//! [`testing`] runs all of it in a unit test. The [`abi`] module is what lies between host and
-//! library; authors never see it.
+//! # Testing
+//!
+//! [`testing::Call`] makes a call in a unit test, through the same guard as in a host: it gives the
+//! output with all that was attached, logged and told of progress, or a [`testing::Failure`] that
+//! says whose fault it was, a panic included. It can play a deadline and a caller that goes away in
+//! mid-run. With the feature `testing`, for `[dev-dependencies]`, it holds options and output to
+//! their schemas as well, as a host does: a range that options break is refused, and so is a NaN.
+//!
+//! The [`abi`] module is what lies between host and library; authors never see it.
 
 pub mod abi;
 mod attachment;

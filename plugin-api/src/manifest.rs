@@ -36,20 +36,18 @@ pub struct Manifest {
 
 impl Manifest {
     pub(crate) fn of<E: Export>() -> Self {
+        let declaration = E::DECLARATION;
+        let accepts = declaration.accepts.iter().map(ToString::to_string);
         Self {
-            name: field::<E>("name"),
-            version: field::<E>("version"),
+            name: declaration.name.to_owned(),
+            version: declaration.version.to_owned(),
             abi: crate::abi::REVISION,
-            thread_safe: E::THREAD_SAFE,
-            accepts: fields::<E>("accepts").map(str::to_owned).collect(),
-            summary: field::<E>("summary"),
-            options_schema: schema::<<E::Plugin as Plugin>::Options>(
-                SchemaSettings::default().for_deserialize(),
-            ),
+            thread_safe: crate::abi::thread_safe::<E>(),
+            accepts: accepts.collect(),
+            summary: declaration.summary.to_owned(),
+            options_schema: options_schema::<E::Plugin>(),
+            output_schema: output_schema::<E::Plugin>(),
             typed_output: true,
-            output_schema: schema::<<E::Plugin as Plugin>::Output>(
-                SchemaSettings::default().for_serialize(),
-            ),
         }
     }
 
@@ -58,18 +56,14 @@ impl Manifest {
     }
 }
 
+pub(crate) fn options_schema<P: Plugin>() -> Value {
+    schema::<P::Options>(SchemaSettings::default().for_deserialize())
+}
+
+pub(crate) fn output_schema<P: Plugin>() -> Value {
+    schema::<P::Output>(SchemaSettings::default().for_serialize())
+}
+
 fn schema<T: JsonSchema>(settings: SchemaSettings) -> Value {
     settings.into_generator().into_root_schema_for::<T>().into()
-}
-
-fn field<E: Export>(key: &str) -> String {
-    fields::<E>(key).next().unwrap_or_default().to_owned()
-}
-
-fn fields<E: Export>(key: &str) -> impl Iterator<Item = &'static str> {
-    let lines = E::FIELDS.split_terminator('\0');
-    lines
-        .filter_map(|line| line.split_once('='))
-        .filter(move |(k, _)| *k == key)
-        .map(|(_, v)| v)
 }

@@ -17,7 +17,8 @@ pub trait Plugin: Send + Sized + 'static {
     /// What a caller sends with each image; [`NoOptions`](crate::NoOptions) takes none. The host
     /// refuses options that break its schema before the plugin sees them.
     type Options: DeserializeOwned + JsonSchema;
-    /// What a call answers: a struct that serializes as a JSON object.
+    /// What a call answers: a struct that serializes as a JSON object. A number in it that is not
+    /// finite becomes null, which breaks the schema: the host refuses that answer.
     type Output: Serialize + JsonSchema;
 
     /// Makes an instance.

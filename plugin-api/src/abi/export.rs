@@ -1,5 +1,5 @@
-//! What `export_plugin!` puts into an author's library: the note that can be read without running
-//! anything, and the root module's header.
+//! What `export_plugin!` makes of an author's declaration: the root module's header, and beside it
+//! the note. Knows what is declared, not how the note says it.
 
 use abi_stable::library::{CheckTypeLayout, LibHeader, RootModuleError};
 use abi_stable::marker_type::ErasedPrefix;
@@ -13,15 +13,35 @@ use crate::Plugin;
 /// Makes a crate a plugin: declares `$plugin`, which implements [`Plugin`], under a name.
 ///
 /// - `name`: 1 to 64 of `a-z 0-9 -`, the first a letter.
-/// - `accepts`: the MIME types it takes: `image/png`, `image/*` or `*/*`.
-/// - `summary`: one line on what it does.
+/// - `accepts`: the MIME types it takes, each `image/png`, `image/*` or `*/*`: a list of them, or a
+///   `&[&str]` constant, which several plugins may share.
+/// - `summary`: one line on what it does, of at most 1,024 bytes.
 /// - `thread_safe: true` (optional): one instance may run several calls at a time; the type must
 ///   then be `Sync`. Otherwise an instance runs one call at a time.
 ///
-/// The version is the crate's. The crate's type must be `cdylib`. What is wrong with a declaration
-/// stops the build:
+/// The version is the crate's. The crate's type must be `cdylib`.
 ///
-/// ```compile_fail
+/// ```standalone_crate
+/// # use bulkhead_plugin::{Context, Error, NoOptions, Plugin, Request, export_plugin};
+/// # struct P(std::sync::atomic::AtomicU8);
+/// # impl Plugin for P {
+/// #     type Settings = ();
+/// #     type Options = NoOptions;
+/// #     type Output = NoOutput;
+/// #     fn new(_: ()) -> Result<Self, Error> { Ok(Self(0.into())) }
+/// #     fn run(&self, _: &Request, _: NoOptions, _: &Context) -> Result<NoOutput, Error> { Ok(NoOutput {}) }
+/// # }
+/// # #[derive(serde::Serialize, schemars::JsonSchema)]
+/// # struct NoOutput {}
+/// const PHOTOS: &[&str] = &["image/jpeg", "image/heif"];
+///
+/// export_plugin! { P, name: "p", accepts: PHOTOS, summary: "…", thread_safe: true }
+/// # fn main() {}
+/// ```
+///
+/// What is wrong with a declaration stops the build, as this name does:
+///
+/// ```compile_fail,standalone_crate
 /// # use bulkhead_plugin::{Context, Error, NoOptions, Plugin, Request, export_plugin};
 /// # struct P;
 /// # impl Plugin for P {
@@ -34,39 +54,57 @@ use crate::Plugin;
 /// # #[derive(serde::Serialize, schemars::JsonSchema)]
 /// # struct NoOutput {}
 /// export_plugin! { P, name: "Not A Name", accepts: ["image/*"], summary: "…" }
+/// # fn main() {}
+/// ```
+///
+/// And so does a plugin that says it is thread-safe and is not:
+///
+/// ```compile_fail,standalone_crate
+/// # use bulkhead_plugin::{Context, Error, NoOptions, Plugin, Request, export_plugin};
+/// struct P(std::cell::Cell<u8>);
+/// # impl Plugin for P {
+/// #     type Settings = ();
+/// #     type Options = NoOptions;
+/// #     type Output = NoOutput;
+/// #     fn new(_: ()) -> Result<Self, Error> { Ok(Self(0.into())) }
+/// #     fn run(&self, _: &Request, _: NoOptions, _: &Context) -> Result<NoOutput, Error> { Ok(NoOutput {}) }
+/// # }
+/// # #[derive(serde::Serialize, schemars::JsonSchema)]
+/// # struct NoOutput {}
+/// export_plugin! { P, name: "p", accepts: ["image/*"], summary: "…", thread_safe: true }
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! export_plugin {
     (
         $plugin:ty,
-        name: $name:literal,
-        accepts: [$($mime_type:literal),+ $(,)?],
-        summary: $summary:literal
-        $(, thread_safe: $thread_safe:literal)? $(,)?
+        name: $name:expr,
+        accepts: [$($mime_type:expr),+ $(,)?],
+        $($rest:tt)+
+    ) => {
+        $crate::export_plugin! { $plugin, name: $name, accepts: &[$($mime_type),+], $($rest)+ }
+    };
+    (
+        $plugin:ty,
+        name: $name:expr,
+        accepts: $accepts:expr,
+        summary: $summary:expr
+        $(, thread_safe: $thread_safe:tt)? $(,)?
     ) => {
         const _: () = {
             struct Exported;
 
             impl $crate::abi::Export for Exported {
                 type Plugin = $plugin;
-                const FIELDS: &'static str = ::core::concat!(
-                    "name=", $name, "\0",
-                    "version=", ::core::env!("CARGO_PKG_VERSION"), "\0",
-                    "abi=", $crate::__revision!(), "\0",
-                    "thread_safe=", $crate::__thread_safe!($plugin $(, $thread_safe)?), "\0",
-                    $("accepts=", $mime_type, "\0",)+
-                    "summary=", $summary, "\0",
-                );
-                const THREAD_SAFE: bool = $crate::__thread_safe!($plugin $(, $thread_safe)?);
+                type Sharing = $crate::__sharing!($($thread_safe)?);
+                const DECLARATION: $crate::abi::Declaration = $crate::abi::Declaration {
+                    name: $name,
+                    version: ::core::env!("CARGO_PKG_VERSION"),
+                    accepts: $accepts,
+                    summary: $summary,
+                };
                 const PANIC_UNWINDS: bool = ::core::cfg!(panic = "unwind");
             }
-
-            $crate::__assert_sync!($plugin $(, $thread_safe)?);
-            $crate::abi::check_name($name);
-            $($crate::abi::check_mime_type($mime_type);)+
-            $crate::abi::check_summary($summary);
-
-            const FIELDS: &str = <Exported as $crate::abi::Export>::FIELDS;
 
             #[used]
             #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__bhmeta"))]
@@ -75,7 +113,8 @@ macro_rules! export_plugin {
                 not(any(target_vendor = "apple", windows)),
                 unsafe(link_section = ".note.bulkhead")
             )]
-            static NOTE: $crate::abi::Note<{ FIELDS.len() }> = $crate::abi::Note::new(FIELDS);
+            static NOTE: $crate::abi::Note<{ $crate::abi::note_len::<Exported>() }> =
+                $crate::abi::Note::of::<Exported>();
 
             #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
             static HEADER: $crate::abi::Header = $crate::abi::header::<Exported>();
@@ -83,48 +122,72 @@ macro_rules! export_plugin {
     };
 }
 
-/// [`REVISION`](crate::abi::REVISION) as a literal.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __revision {
-    () => {
-        0
+macro_rules! __sharing {
+    ($(false)?) => {
+        $crate::abi::Exclusive
     };
-}
-
-const _: () = assert!(crate::__revision!() == super::REVISION);
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __thread_safe {
-    ($plugin:ty) => {
-        false
+    (true) => {
+        $crate::abi::Shared
     };
-    ($plugin:ty, $thread_safe:literal) => {
-        $thread_safe
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __assert_sync {
-    ($plugin:ty, true) => {
-        const fn assert_sync<T: ::core::marker::Sync>() {}
-        assert_sync::<$plugin>();
-    };
-    ($($other:tt)*) => {};
 }
 
 /// A plugin and what [`export_plugin!`](crate::export_plugin) says of it.
 pub trait Export: 'static {
     /// The plugin's type.
     type Plugin: Plugin;
-    /// The fields of the note: `key=value`, each ended by NUL.
-    const FIELDS: &'static str;
-    /// Whether one instance may run several calls at a time.
-    const THREAD_SAFE: bool;
+    /// How many calls an instance may run at a time.
+    type Sharing: Sharing<Self::Plugin>;
+    /// What stands in the note.
+    const DECLARATION: Declaration;
     /// Whether the library was built with unwinding panics.
     const PANIC_UNWINDS: bool;
+}
+
+/// How many calls an instance of `P` may run at a time. A type and not a `bool`, so that nothing can
+/// be said that `P` does not keep: hosts share an instance between threads on the strength of it.
+pub trait Sharing<P>: sealed::Sealed {
+    /// Whether it is several.
+    const THREAD_SAFE: bool;
+}
+
+/// One call at a time: any plugin.
+pub struct Exclusive;
+
+/// Several calls at a time: a plugin that is `Sync`.
+pub struct Shared;
+
+impl<P> Sharing<P> for Exclusive {
+    const THREAD_SAFE: bool = false;
+}
+
+impl<P: Sync> Sharing<P> for Shared {
+    const THREAD_SAFE: bool = true;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Exclusive {}
+    impl Sealed for super::Shared {}
+}
+
+/// Whether `E` says that one instance may run several calls at a time.
+pub const fn thread_safe<E: Export>() -> bool {
+    <E::Sharing as Sharing<E::Plugin>>::THREAD_SAFE
+}
+
+/// What an author declares.
+#[derive(Clone, Copy, Debug)]
+pub struct Declaration {
+    /// The plugin's name.
+    pub name: &'static str,
+    /// The version of its crate.
+    pub version: &'static str,
+    /// The MIME types that it takes.
+    pub accepts: &'static [&'static str],
+    /// What it does, in a line.
+    pub summary: &'static str,
 }
 
 /// What a host looks up by name in a library.
@@ -140,87 +203,4 @@ extern "C" fn root<E: Export>() -> RResult<PrefixRef<ErasedPrefix>, RootModuleEr
     let root = guard::module::<E>().to_prefix_ref();
     // SAFETY: erasing hides the fields only; who loads the module checks its layout first.
     RResult::ROk(unsafe { root.cast::<ErasedPrefix>() })
-}
-
-/// The section of the file that says what plugin it is: one ELF note, in all object formats alike.
-#[repr(C, align(4))]
-pub struct Note<const N: usize> {
-    name_len: u32,
-    fields_len: u32,
-    kind: u32,
-    name: [u8; 12],
-    fields: [u8; N],
-}
-
-impl<const N: usize> Note<N> {
-    /// A note of these fields, which are `N` bytes long.
-    pub const fn new(fields: &str) -> Self {
-        assert!(fields.len() == N, "a note is as long as its fields");
-        let mut copy = [0; N];
-        copy.copy_from_slice(fields.as_bytes());
-        Self {
-            name_len: 9,
-            fields_len: N as u32,
-            kind: 1,
-            name: *b"Bulkhead\0\0\0\0",
-            fields: copy,
-        }
-    }
-}
-
-/// Stops the build unless `name` can be a plugin's.
-pub const fn check_name(name: &str) {
-    let bytes = name.as_bytes();
-    assert!(
-        !bytes.is_empty() && bytes.len() <= 64,
-        "a plugin's name has 1 to 64 characters"
-    );
-    assert!(
-        bytes[0].is_ascii_lowercase(),
-        "a plugin's name begins with a letter a-z"
-    );
-    let mut at = 0;
-    while at < bytes.len() {
-        assert!(
-            matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'-'),
-            "a plugin's name consists of a-z, 0-9 and -"
-        );
-        at += 1;
-    }
-}
-
-/// Stops the build unless `mime_type` is one that a plugin can accept.
-pub const fn check_mime_type(mime_type: &str) {
-    let bytes = mime_type.as_bytes();
-    let mut slashes = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        assert!(
-            bytes[at].is_ascii_graphic() && !bytes[at].is_ascii_uppercase(),
-            "an accepted MIME type is lower case, without spaces or parameters"
-        );
-        slashes += (bytes[at] == b'/') as usize;
-        at += 1;
-    }
-    assert!(
-        slashes == 1,
-        "an accepted MIME type reads type/subtype, type/* or */*"
-    );
-}
-
-/// Stops the build unless `summary` is a line.
-pub const fn check_summary(summary: &str) {
-    let bytes = summary.as_bytes();
-    assert!(
-        !bytes.is_empty() && bytes.len() <= 1024,
-        "a summary has 1 to 1,024 bytes"
-    );
-    let mut at = 0;
-    while at < bytes.len() {
-        assert!(
-            !bytes[at].is_ascii_control(),
-            "a summary is one line of text"
-        );
-        at += 1;
-    }
 }

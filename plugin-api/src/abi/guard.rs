@@ -8,7 +8,7 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RResult, RStr, RString, RVec};
 use serde::de::DeserializeOwned;
 
-use super::export::Export;
+use super::export::{self, Export};
 use super::panics;
 use super::types::{
     BuildInfo, CallHandle, Failure, FailureKind, HostTableRef, NO_DEADLINE, PluginModule,
@@ -38,7 +38,7 @@ impl<E: Export> Entries<E> {
     const MODULE: &'static WithMetadata<PluginModule> = &WithMetadata::new(PluginModule {
         build: BuildInfo {
             panic_unwinds: E::PANIC_UNWINDS,
-            thread_safe: E::THREAD_SAFE,
+            thread_safe: export::thread_safe::<E>(),
             sdk: RStr::from_str(env!("CARGO_PKG_VERSION")),
             rustc: RStr::from_str(env!("BULKHEAD_RUSTC")),
         },
@@ -135,12 +135,10 @@ fn guard<T>(entry: impl FnOnce() -> Result<T, Error>) -> RResult<T, Failure> {
 
 /// No settings are `{}` in the configuration, which `()` cannot be read from.
 fn parse_settings<S: DeserializeOwned>(json: &str) -> Result<S, Error> {
-    let parsed = serde_json::from_str(json);
-    let parsed = if json == "{}" {
-        parsed.or_else(|_| serde_json::from_str("null"))
-    } else {
-        parsed
-    };
+    let parsed = serde_json::from_str(json).or_else(|error| match json {
+        "{}" => serde_json::from_str("null").map_err(|_| error),
+        _ => Err(error),
+    });
     parsed.map_err(|error| Error::new(Kind::InvalidSettings, error))
 }
 

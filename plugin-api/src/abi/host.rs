@@ -22,8 +22,9 @@ use crate::context::Level;
 pub struct Module(PluginModuleRef);
 
 impl Module {
-    /// The module behind a root that a library gave, after its layout was checked.
-    pub fn new(root: PluginModuleRef) -> Self {
+    /// The module behind a root that a library gave, after its layout was checked. Not public: the
+    /// functions of a root do as they like with an instance's pointer, so not any root will do.
+    pub(super) fn new(root: PluginModuleRef) -> Self {
         Self(root)
     }
 
@@ -38,8 +39,8 @@ impl Module {
         Build {
             panic_unwinds: build.panic_unwinds,
             thread_safe: build.thread_safe,
-            sdk: build.sdk.into(),
-            rustc: build.rustc.into(),
+            sdk: lossy_str(build.sdk),
+            rustc: lossy_str(build.rustc),
         }
     }
 
@@ -284,8 +285,9 @@ extern "C" fn log(call: CallHandle, level: u32, message: RStr<'_>) {
         3 => Level::Info,
         _ => Level::Debug,
     };
-    let message = String::from_utf8_lossy(message.as_bytes());
-    with_sink(call, |sink| sink.log(level, &message));
+    with_sink(call, |sink| {
+        sink.log(level, &String::from_utf8_lossy(message.as_bytes()));
+    });
 }
 
 extern "C" fn progress(call: CallHandle, fraction: f32) {
@@ -297,12 +299,12 @@ extern "C" fn remaining_ns(call: CallHandle) -> u64 {
     left.map_or(NO_DEADLINE, nanoseconds)
 }
 
-/// Runs our own code under a guard too: a panic of ours must not unwind into the plugin.
+/// Lets the call's own sink answer. A panic of ours must not unwind into the plugin.
 fn with_sink<T>(call: CallHandle, use_sink: impl FnOnce(&dyn Sink) -> T) -> Option<T> {
     // SAFETY: `Instance::enter` made the handle from a sink that lives until `run` returns, and
     // plugins may use it no longer than that.
     let sink = unsafe { *call.0.cast::<&dyn Sink>() };
-    panics::catch(|| use_sink(sink)).ok()
+    panics::contain(|| use_sink(sink))
 }
 
 fn nanoseconds(left: Duration) -> u64 {
@@ -311,5 +313,9 @@ fn nanoseconds(left: Duration) -> u64 {
 
 /// A plugin that is not written in Rust may put anything into a string.
 fn lossy(text: RString) -> String {
+    lossy_str(text.as_rstr())
+}
+
+fn lossy_str(text: RStr<'_>) -> String {
     String::from_utf8_lossy(text.as_bytes()).into_owned()
 }

@@ -16,12 +16,17 @@ mod export;
 mod guard;
 mod host;
 mod load;
+mod note;
 mod panics;
 mod types;
 
-pub use export::{Export, Header, Note, check_mime_type, check_name, check_summary, header};
+#[cfg(test)]
+mod tests;
+
+pub use export::{Declaration, Exclusive, Export, Header, Shared, Sharing, header, thread_safe};
 pub use host::{
     Build, Bytes, CallFailure, Instance, Module, Reply, ReplyAttachment, Run, SharedInstance, Sink,
 };
 pub use load::{HEADER_SYMBOL, LoadError};
+pub use note::{Note, note_len};
 pub use types::*;

@@ -25,14 +25,37 @@ thread_local! {
     static LATEST: Cell<*mut Panic> = const { Cell::new(ptr::null_mut()) };
 }
 
-/// Runs `code`, and gives back the panic that ended it, if one did.
+/// Runs `code`, and gives back the panic that ended it, if one did. What an outer `catch` on this
+/// thread has seen so far is kept for it: a destructor may enter here while that one unwinds.
 pub(crate) fn catch<T>(code: impl FnOnce() -> T) -> Result<T, Panic> {
     install_hook();
-    guarded(code).map_err(|payload| {
-        let panic = take_latest().unwrap_or_default();
+    let outer = LATEST.replace(ptr::null_mut());
+    let outcome = guarded(code);
+    let seen = take_latest();
+    LATEST.set(outer);
+    outcome.map_err(|payload| {
+        let panic = panic_of(&*payload, seen);
         discard(payload);
         panic
     })
+}
+
+/// What ended the code is what it threw. The hook may have seen another panic, which the code caught
+/// itself, or none at all: a payload that comes from another thread is thrown on without the hook.
+fn panic_of(payload: &(dyn Any + Send), seen: Option<Panic>) -> Panic {
+    let message = message(payload);
+    let seen = seen.filter(|panic| panic.message == message);
+    seen.unwrap_or_else(|| Panic {
+        message,
+        ..Panic::default()
+    })
+}
+
+/// Runs the host's own code, which must not unwind into a plugin: `None` after a panic, which is
+/// reported as any other of the host's. The payload is ours too, and given up: it is not dropped.
+pub(crate) fn contain<T>(code: impl FnOnce() -> T) -> Option<T> {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(code));
+    outcome.map_err(std::mem::forget).ok()
 }
 
 fn guarded<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
@@ -44,8 +67,11 @@ fn guarded<T>(code: impl FnOnce() -> T) -> std::thread::Result<T> {
 
 /// Drops what was thrown. Its destructor is foreign code too and may panic again.
 fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(second) = guarded(|| drop(payload)) {
-        drop(take_latest());
+    let outer = LATEST.replace(ptr::null_mut());
+    let dropped = guarded(|| drop(payload));
+    drop(take_latest());
+    LATEST.set(outer);
+    if let Err(second) = dropped {
         std::mem::forget(second);
     }
 }
@@ -122,5 +148,37 @@ mod tests {
     fn guards_nest() {
         let outer = catch(|| catch(|| panic!("inner")).unwrap_err().message);
         assert_eq!(outer.unwrap(), "inner");
+    }
+
+    #[test]
+    fn a_guard_entered_while_another_unwinds_takes_nothing_from_it() {
+        struct Enters;
+        impl Drop for Enters {
+            fn drop(&mut self) {
+                assert_eq!(catch(|| panic!("inner")).unwrap_err().message, "inner");
+            }
+        }
+        let panic = catch(|| {
+            let _enters = Enters;
+            panic!("outer");
+        });
+        let panic = panic.unwrap_err();
+        assert_eq!(panic.message, "outer");
+        assert!(panic.location.contains("panics.rs:"), "{}", panic.location);
+    }
+
+    #[test]
+    fn a_panic_that_the_code_caught_itself_is_not_the_one_that_ended_it() {
+        let caught = || drop(panic::catch_unwind(|| panic!("caught")));
+        let panic = catch(|| {
+            caught();
+            panic::resume_unwind(Box::new("from another thread"));
+        });
+        let panic = panic.unwrap_err();
+        assert_eq!(panic.message, "from another thread");
+        assert_eq!((panic.location.as_str(), panic.backtrace.len()), ("", 0));
+
+        catch(caught).unwrap();
+        assert!(take_latest().is_none(), "nothing is left behind");
     }
 }

@@ -41,6 +41,25 @@ const FORMATS: [(ImageFormat, &str); 8] = [
     (ImageFormat::Pnm, "pnm"),
 ];
 
+/// What those formats are sent as: the MIME types that every first-party plugin accepts.
+pub const MIME_TYPES: &[&str] = &[
+    "image/png",
+    "image/apng",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "image/bmp",
+    "image/x-ms-bmp",
+    "image/tiff",
+    "image/x-icon",
+    "image/vnd.microsoft.icon",
+    "image/x-portable-anymap",
+    "image/x-portable-bitmap",
+    "image/x-portable-graymap",
+    "image/x-portable-pixmap",
+    "image/x-portable-arbitrarymap",
+];
+
 /// A picture of which only the header was read.
 pub struct Opened<'a> {
     bytes: &'a [u8],

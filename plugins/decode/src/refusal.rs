@@ -29,7 +29,7 @@ pub(crate) fn broken(name: &str, error: &ImageError) -> Error {
         ImageError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => {
             truncated(name)
         }
-        _ => Error::invalid_input(format!("the {name} is broken: {error}")),
+        _ => Error::invalid_input(format!("the {name} is broken")).because(error),
     }
 }
 

@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use bulkhead_plugin::Plugin;
-use bulkhead_plugin::abi::{CallFailure, FailureKind};
-use bulkhead_plugin::testing::Call;
+use bulkhead_plugin::testing::{Call, Failure, Kind};
 use image::{DynamicImage, ImageFormat};
 
 use crate::FORMATS;
@@ -73,7 +72,7 @@ fn crc(bytes: &[u8]) -> u32 {
 #[track_caller]
 pub fn refuses<P: Plugin>(bytes: &[u8], says: &str) {
     let failure = failure_of::<P>(bytes);
-    assert_eq!(failure.kind, FailureKind::INVALID_INPUT, "{failure:?}");
+    assert_eq!(failure.kind, Kind::InvalidInput, "{failure}");
     assert!(failure.message.contains(says), "{}", failure.message);
 }
 
@@ -126,16 +125,12 @@ fn flips(file: &[u8]) -> Vec<Vec<u8>> {
 #[track_caller]
 fn does_not_panic<P: Plugin>(name: &str, what: &str, bytes: &[u8]) {
     if let Err(failure) = call(bytes).run::<P>() {
-        assert_eq!(
-            failure.kind,
-            FailureKind::INVALID_INPUT,
-            "{what} {name}: {failure:?}"
-        );
+        assert_eq!(failure.kind, Kind::InvalidInput, "{what} {name}: {failure}");
     }
 }
 
 #[track_caller]
-fn failure_of<P: Plugin>(bytes: &[u8]) -> CallFailure {
+fn failure_of<P: Plugin>(bytes: &[u8]) -> Failure {
     call(bytes).run::<P>().expect_err("this is refused")
 }
 

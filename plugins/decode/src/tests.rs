@@ -46,6 +46,13 @@ fn every_format_is_decoded() {
 }
 
 #[test]
+fn every_format_is_accepted() {
+    for (format, _) in FORMATS {
+        assert!(MIME_TYPES.contains(&format.to_mime_type()), "{format:?}");
+    }
+}
+
+#[test]
 fn orientation_turns_the_picture() {
     let opened = Opened::new(testing::CHELSEA_EXIF).unwrap();
     assert_eq!(opened.size(), (451, 300));

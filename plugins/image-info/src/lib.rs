@@ -142,12 +142,7 @@ fn colour_name(colour: ColorType) -> &'static str {
 export_plugin! {
     ImageInfo,
     name: "image-info",
-    accepts: [
-        "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp",
-        "image/x-ms-bmp", "image/tiff", "image/x-icon", "image/vnd.microsoft.icon",
-        "image/x-portable-anymap", "image/x-portable-bitmap", "image/x-portable-graymap",
-        "image/x-portable-pixmap", "image/x-portable-arbitrarymap",
-    ],
+    accepts: bulkhead_decode::MIME_TYPES,
     summary: "What a picture file says of itself: format, size, colour type, frames, and its EXIF with camera, exposure and place. Reads headers only",
     thread_safe: true,
 }

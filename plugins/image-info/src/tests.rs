@@ -1,8 +1,7 @@
 use std::io::Cursor;
 
 use bulkhead_decode::testing::{self, CHELSEA, CHELSEA_EXIF, ROCKET, encode};
-use bulkhead_plugin::abi::FailureKind;
-use bulkhead_plugin::testing::{Call, Value, json};
+use bulkhead_plugin::testing::{Call, Kind, Value, json};
 use exif::experimental::Writer;
 use exif::{Field, In, Rational, Tag, Value as Tagged};
 use image::codecs::gif::GifEncoder;
@@ -216,5 +215,5 @@ fn junk_is_refused_and_never_panics() {
 fn unknown_options_are_refused() {
     let call = Call::new(CHELSEA, "image/png").options(json!({"all_tag": true}));
     let failure = call.run::<ImageInfo>().unwrap_err();
-    assert_eq!(failure.kind, FailureKind::INVALID_OPTIONS);
+    assert_eq!(failure.kind, Kind::InvalidOptions);
 }

@@ -130,12 +130,7 @@ fn colour(centre: Lab, share: f64) -> Colour {
 export_plugin! {
     Extractor,
     name: "palette",
-    accepts: [
-        "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp",
-        "image/x-ms-bmp", "image/tiff", "image/x-icon", "image/vnd.microsoft.icon",
-        "image/x-portable-anymap", "image/x-portable-bitmap", "image/x-portable-graymap",
-        "image/x-portable-pixmap", "image/x-portable-arbitrarymap",
-    ],
+    accepts: bulkhead_decode::MIME_TYPES,
     summary: "The dominant colours of a picture and their shares, by k-means in Oklab; the same answer every time",
     thread_safe: true,
 }

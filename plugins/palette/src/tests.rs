@@ -1,6 +1,5 @@
 use bulkhead_decode::testing::{self, CHELSEA, COFFEE, encode};
-use bulkhead_plugin::abi::FailureKind;
-use bulkhead_plugin::testing::{Call, Value, json};
+use bulkhead_plugin::testing::{Call, Kind, Value, json};
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 
 use super::Extractor;
@@ -92,22 +91,17 @@ fn options_that_make_no_sense_are_refused() {
     ] {
         let call = Call::new(CHELSEA, "image/png").options(options);
         let failure = call.run::<Extractor>().unwrap_err();
-        assert_eq!(
-            failure.kind,
-            FailureKind::INVALID_OPTIONS,
-            "{}",
-            failure.message
-        );
+        assert_eq!(failure.kind, Kind::InvalidOptions, "{}", failure.message);
     }
 }
 
 #[test]
 fn a_cancel_is_heeded() {
-    let failure = Call::new(CHELSEA, "image/png")
-        .cancelled()
-        .run::<Extractor>()
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::CANCELLED);
+    let call = Call::new(CHELSEA, "image/png");
+    for call in [call.clone().cancelled(), call.cancelled_at(0.5)] {
+        let failure = call.run::<Extractor>().unwrap_err();
+        assert_eq!(failure.kind, Kind::Cancelled);
+    }
 }
 
 #[test]

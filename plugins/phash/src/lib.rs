@@ -92,12 +92,7 @@ impl Plugin for Phash {
 export_plugin! {
     Phash,
     name: "phash",
-    accepts: [
-        "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp",
-        "image/x-ms-bmp", "image/tiff", "image/x-icon", "image/vnd.microsoft.icon",
-        "image/x-portable-anymap", "image/x-portable-bitmap", "image/x-portable-graymap",
-        "image/x-portable-pixmap", "image/x-portable-arbitrarymap",
-    ],
+    accepts: bulkhead_decode::MIME_TYPES,
     summary: "Perceptual hashes that tell whether two pictures look alike, a comparison with a known one, and a ThumbHash",
     thread_safe: true,
 }

@@ -1,6 +1,5 @@
 use bulkhead_decode::testing::{self, CHELSEA, CHELSEA_EXIF, COFFEE, encode};
-use bulkhead_plugin::abi::FailureKind;
-use bulkhead_plugin::testing::{Call, Value, json};
+use bulkhead_plugin::testing::{Call, Kind, Value, json};
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
 
@@ -117,7 +116,7 @@ fn a_hash_that_is_none_is_refused() {
         let call = Call::new(CHELSEA, "image/png")
             .options(json!({"compare_to": compare_to, "bits": bits}));
         let failure = call.run::<Phash>().unwrap_err();
-        assert_eq!(failure.kind, FailureKind::INVALID_OPTIONS);
+        assert_eq!(failure.kind, Kind::InvalidOptions);
         assert!(failure.message.contains(says), "{}", failure.message);
     }
 }
@@ -127,11 +126,12 @@ fn options_that_make_no_sense_are_refused() {
     for options in [
         json!({"bits": 65}),
         json!({"kinds": ["phash"]}),
+        json!({"kinds": []}),
         json!({"kid": "dct"}),
     ] {
         let call = Call::new(CHELSEA, "image/png").options(options);
         let failure = call.run::<Phash>().unwrap_err();
-        assert_eq!(failure.kind, FailureKind::INVALID_OPTIONS);
+        assert_eq!(failure.kind, Kind::InvalidOptions);
     }
 }
 

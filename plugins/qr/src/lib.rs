@@ -118,12 +118,7 @@ impl Plugin for Qr {
 export_plugin! {
     Qr,
     name: "qr",
-    accepts: [
-        "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp",
-        "image/x-ms-bmp", "image/tiff", "image/x-icon", "image/vnd.microsoft.icon",
-        "image/x-portable-anymap", "image/x-portable-bitmap", "image/x-portable-graymap",
-        "image/x-portable-pixmap", "image/x-portable-arbitrarymap",
-    ],
+    accepts: bulkhead_decode::MIME_TYPES,
     summary: "The QR codes in a picture, each with its text and corners; bar codes and other matrix codes on request",
     thread_safe: true,
 }

@@ -1,6 +1,5 @@
 use bulkhead_decode::testing::{self, COFFEE, TICKET, encode};
-use bulkhead_plugin::abi::FailureKind;
-use bulkhead_plugin::testing::{Call, Value, json};
+use bulkhead_plugin::testing::{Call, Kind, Value, json};
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgba};
 use rxing::{BarcodeFormat, MultiFormatWriter, Writer};
@@ -150,8 +149,10 @@ fn bytes_that_are_no_text_come_in_base64() {
 fn progress_is_told_and_a_cancel_is_heeded() {
     let call = Call::new(TICKET, "image/png");
     assert_eq!(call.run::<Qr>().unwrap().progress, [0.0, 0.5]);
-    let failure = call.cancelled().run::<Qr>().unwrap_err();
-    assert_eq!(failure.kind, FailureKind::CANCELLED);
+    for call in [call.clone().cancelled(), call.cancelled_at(0.0)] {
+        let failure = call.run::<Qr>().unwrap_err();
+        assert_eq!(failure.kind, Kind::Cancelled);
+    }
 }
 
 #[test]
@@ -160,10 +161,12 @@ fn options_that_make_no_sense_are_refused() {
         json!({"formats": ["qrcode"]}),
         json!({"most": 3}),
         json!({"max": -1}),
+        json!({"max": 0}),
+        json!({"formats": []}),
     ] {
         let call = Call::new(TICKET, "image/png").options(options);
         let failure = call.run::<Qr>().unwrap_err();
-        assert_eq!(failure.kind, FailureKind::INVALID_OPTIONS);
+        assert_eq!(failure.kind, Kind::InvalidOptions);
     }
 }
 

@@ -129,12 +129,7 @@ impl Options {
 export_plugin! {
     Thumbnailer,
     name: "thumbnail",
-    accepts: [
-        "image/png", "image/apng", "image/jpeg", "image/gif", "image/webp", "image/bmp",
-        "image/x-ms-bmp", "image/tiff", "image/x-icon", "image/vnd.microsoft.icon",
-        "image/x-portable-anymap", "image/x-portable-bitmap", "image/x-portable-graymap",
-        "image/x-portable-pixmap", "image/x-portable-arbitrarymap",
-    ],
+    accepts: bulkhead_decode::MIME_TYPES,
     summary: "A small copy of a picture as PNG, JPEG or WebP: upright, whole or cut to shape, without metadata",
     thread_safe: true,
 }

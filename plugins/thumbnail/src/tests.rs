@@ -1,6 +1,5 @@
 use bulkhead_decode::testing::{self, CHELSEA, CHELSEA_EXIF, COFFEE, ROCKET};
-use bulkhead_plugin::abi::FailureKind;
-use bulkhead_plugin::testing::{Answer, Call, Value, json};
+use bulkhead_plugin::testing::{Answer, Call, Kind, Value, json};
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgba, RgbaImage};
 
 use super::Thumbnailer;
@@ -165,22 +164,17 @@ fn options_that_make_no_sense_are_refused() {
             .options(options)
             .run::<Thumbnailer>()
             .unwrap_err();
-        assert_eq!(
-            failure.kind,
-            FailureKind::INVALID_OPTIONS,
-            "{}",
-            failure.message
-        );
+        assert_eq!(failure.kind, Kind::InvalidOptions, "{}", failure.message);
     }
 }
 
 #[test]
 fn a_cancel_is_heeded() {
-    let failure = Call::new(CHELSEA, "image/png")
-        .cancelled()
-        .run::<Thumbnailer>()
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::CANCELLED);
+    let call = Call::new(CHELSEA, "image/png");
+    for call in [call.clone().cancelled(), call.cancelled_at(0.5)] {
+        let failure = call.run::<Thumbnailer>().unwrap_err();
+        assert_eq!(failure.kind, Kind::Cancelled);
+    }
 }
 
 #[test]
