@@ -162,8 +162,10 @@ fn fd_17_a_file_that_others_may_write_to_is_not_served() {
         folder.at("open.so").display()
     );
     assert!(reason.ends_with(&mend), "{reason}");
-    let missing = daemon.call("open", &json!({}));
-    assert_eq!(missing.status, 404);
+    let called = daemon.call("open", &json!({}));
+    assert_eq!(called.status, 503);
+    let told = called.body["error"]["details"]["reason"].as_str().unwrap();
+    assert!(told.starts_with("unsafe_permissions: "), "{told}");
 }
 
 #[test]
