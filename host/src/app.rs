@@ -73,6 +73,7 @@ impl App {
         let lock = lock(&config.state)?;
         let area = StagingArea::open(&config.state)?;
         let scan = loader::scan(&config.plugins.dir, &area)?;
+        area.forget_others(&scan.staged);
         let registry = Arc::new(PluginRegistry::default());
         let limits = InputLimits {
             max_pixels: config.server.max_pixels,

@@ -92,6 +92,22 @@ impl StagingArea {
         })
     }
 
+    /// Removes every copy but those of `staged`: what earlier runs have left behind. Only for whoever
+    /// has the state folder to itself. A copy that cannot be removed is no harm.
+    pub fn forget_others(&self, staged: &[Staged]) {
+        let Ok(copies) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let stays = |path: &Path| staged.iter().any(|staged| staged.path == path);
+        for path in copies
+            .flatten()
+            .map(|copy| copy.path())
+            .filter(|path| !stays(path))
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// A copy that is there already stays: workers that run it share its memory.
     fn keep(&self, bytes: &[u8], digest: Digest) -> io::Result<PathBuf> {
         let path = self.folder.join(format!("{digest}{SUFFIX}"));

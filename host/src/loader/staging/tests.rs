@@ -39,6 +39,17 @@ fn equal_files_share_a_copy_and_a_damaged_copy_is_replaced() {
 }
 
 #[test]
+fn what_earlier_runs_left_behind_is_removed() {
+    let (folder, area) = fixture();
+    let staged = area.stage(&write(folder.path(), "a.so", good())).unwrap();
+    write(&area.folder, "0123.so", b"an older build");
+    write(&area.folder, ".staging-abc", b"half a copy");
+    area.forget_others(std::slice::from_ref(&staged));
+    assert_eq!(left(&area), 1);
+    assert!(staged.path.exists());
+}
+
+#[test]
 fn a_refusal_names_the_plugin_where_it_can() {
     let (folder, area) = fixture();
     let refused = |bytes: &[u8]| {
