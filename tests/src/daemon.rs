@@ -13,6 +13,8 @@ use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
 use crate::folder::Folder;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{cli, wait};
 
 /// The smallest thing that passes for an image.
@@ -99,6 +101,35 @@ impl Daemon {
         response.status().as_u16()
     }
 
+    /// Sends an image as a file of a form.
+    pub fn post_form(
+        &self,
+        plugin: &str,
+        mime_type: &str,
+        image: &[u8],
+        options: &Value,
+    ) -> Answer {
+        const BOUNDARY: &str = "a-boundary-that-no-picture-has";
+        let text = |name: &str, value: &str| {
+            format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+        };
+        let mut body = text("plugin", plugin) + &text("options", &options.to_string());
+        body += &format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"image\"; filename=\"it\"\r\n\
+             Content-Type: {mime_type}\r\n\r\n"
+        );
+        let end = format!("\r\n--{BOUNDARY}--\r\n");
+        let body = [body.as_bytes(), image, end.as_bytes()].concat();
+        let form = format!("multipart/form-data; boundary={BOUNDARY}");
+        let request = self
+            .agent
+            .post(self.url("/v1/analyze"))
+            .header("content-type", form);
+        Answer::of(request.send(&body[..]))
+    }
+
     /// Sends a JSON body.
     pub fn post_json(&self, body: &Value) -> Answer {
         let request = self.agent.post(self.url("/v1/analyze"));
@@ -123,6 +154,20 @@ impl Daemon {
         wait::until(&format!("{field} of {plugin} to be {value}"), || {
             (self.plugin(plugin)[field] == value).then_some(())
         });
+    }
+
+    /// Asks it to stop, as an init system does.
+    pub fn terminate(&self) {
+        let process = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        kill_process(process.expect("it runs"), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end, and gives its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let status = wait::until("the daemon to end", || self.process.try_wait().unwrap());
+        status.code()
     }
 
     /// A connection of its own.
