@@ -163,19 +163,36 @@ async fn preload(plugins: Arc<PluginManagementService>, count: usize, state: Arc
 }
 
 fn lock(folder: &Path) -> Result<File, StartError> {
-    let open = || {
-        fs::create_dir_all(folder)?;
-        File::options()
-            .create(true)
-            .append(true)
-            .open(folder.join("lock"))
-    };
-    let file = open().map_err(|source| state(folder, source))?;
+    let file = open_lock(folder).map_err(|source| state(folder, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Locked(folder.to_owned())),
         Err(TryLockError::Error(source)) => Err(state(folder, source)),
     }
+}
+
+/// Nobody else may see the state, or hold the lock.
+#[cfg(unix)]
+fn open_lock(folder: &Path) -> io::Result<File> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(folder.join("lock"))
+}
+
+#[cfg(not(unix))]
+fn open_lock(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("lock"))
 }
 
 fn state(folder: &Path, source: io::Error) -> StartError {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::error::CallError;
@@ -30,6 +31,7 @@ pub struct Call {
     /// The options, a JSON text; `None` for none.
     pub options: Option<Box<RawValue>>,
     cancelled: AtomicBool,
+    gone: Notify,
     progress: AtomicU32,
     generation: OnceLock<Digest>,
 }
@@ -45,6 +47,7 @@ impl Call {
             mime_type,
             options: None,
             cancelled: AtomicBool::new(false),
+            gone: Notify::new(),
             progress: AtomicU32::new(0),
             generation: OnceLock::new(),
         }
@@ -57,7 +60,15 @@ impl Call {
 
     /// Tells its code, if it listens, that nobody waits any more.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.gone.notify_one();
+    }
+
+    /// Until nobody waits any more. For one listener: the call's own.
+    pub async fn until_cancelled(&self) {
+        while !self.is_cancelled() {
+            self.gone.notified().await;
+        }
     }
 
     /// Whether nobody waits any more.
@@ -80,8 +91,13 @@ impl Call {
         self.generation.get().copied()
     }
 
-    /// Notes the share that is done, 0 to 1.
+    /// Notes the share that is done, 0 to 1; what a plugin says beyond that is not believed.
     pub fn set_progress(&self, fraction: f32) {
+        let fraction = if fraction.is_nan() {
+            0.0
+        } else {
+            fraction.clamp(0.0, 1.0)
+        };
         self.progress.store(fraction.to_bits(), Ordering::Relaxed);
     }
 

@@ -11,6 +11,8 @@ use crate::names::PluginName;
 
 /// The longest message that leaves the host, in bytes.
 const MAX_MESSAGE: usize = 1024;
+/// The largest details that leave the host, in bytes of JSON.
+const MAX_DETAILS: usize = 16 << 10;
 
 /// An error as a caller, the log and the job store see it.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +57,7 @@ impl Envelope {
     pub fn new(error: &CallError, plugin: Option<&PluginName>) -> Self {
         let code = error.code();
         let (word, error_type) = code.words();
-        let mut details = error.facts();
+        let mut details = bounded(error.facts());
         // Last, so that a plugin's own fact of that name cannot hide it.
         details.insert("code".to_owned(), word.into());
         let body = Body {
@@ -79,10 +81,25 @@ impl Envelope {
         self.code
     }
 
+    /// About as many bytes as it holds.
+    pub fn weight(&self) -> usize {
+        let details = serde_json::to_string(&self.error.details).map_or(0, |text| text.len());
+        size_of::<Self>() + self.error.message.len() + details
+    }
+
     /// When it is worth trying again.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
+}
+
+/// A plugin's own facts may be of any size.
+fn bounded(details: Map<String, Value>) -> Map<String, Value> {
+    let size = serde_json::to_string(&details).map_or(0, |text| text.len());
+    if size <= MAX_DETAILS {
+        return details;
+    }
+    Map::from_iter([("truncated".to_owned(), true.into())])
 }
 
 fn shortened(mut message: String) -> String {

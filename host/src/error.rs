@@ -339,6 +339,14 @@ impl CallError {
         }
     }
 
+    /// A plugin that cannot be called, and nothing is known of when it can.
+    pub fn unavailable(reason: String) -> Self {
+        Self::Unavailable {
+            reason,
+            retry_after: None,
+        }
+    }
+
     /// A body that is not what it should be.
     pub fn malformed(problem: impl ToString) -> Self {
         Self::Malformed {

@@ -100,16 +100,28 @@ async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelop
     }
 }
 
+/// A turn, and what then serves the call. Who goes away while the call waits gets no turn.
 async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Permit), CallError> {
-    let serving = plugin.serving().await?;
-    serving.options.check(call.options.as_deref())?;
-    let permit = plugin.admit(Instant::now()).await?;
-    // Who has gone while the call waited for its turn gets no turn.
-    if call.is_cancelled() {
-        Err(CallError::Cancelled)
-    } else {
-        Ok((serving, permit))
+    if let Some(serving) = plugin.serving_now() {
+        serving.can_serve()?;
     }
+    let permit = tokio::select! {
+        biased;
+        permit = plugin.admit(Instant::now()) => permit?,
+        () = call.until_cancelled() => return Err(CallError::Cancelled),
+    };
+    let serving = match plugin.serving_now() {
+        Some(serving) => serving,
+        None => opened(plugin, permit.deadline).await?,
+    };
+    serving.options.check(call.options.as_deref())?;
+    Ok((serving, permit))
+}
+
+/// The first calls of a plugin wait for it to open, but no longer than for an answer.
+async fn opened(plugin: &Plugin, due: Instant) -> Result<&Serving, CallError> {
+    let opened = tokio::time::timeout_at(due.into(), plugin.serving()).await;
+    opened.unwrap_or_else(|_| Err(timed_out(plugin, false)))
 }
 
 /// Runs an admitted call and records how it ended.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::app::StartError;
 use crate::config::ConfigError;
-use crate::loader::ScanError;
+use crate::loader::{ScanError, StagingError};
 
 /// The table, as `--help` shows it.
 pub(super) const HELP: &str = "\
@@ -91,6 +91,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Plugins(error) => error.into(),
+            StartError::Staging(error @ StagingError::Unsafe(_)) => {
+                Self::new(Exit::Config, chain(&error))
+            }
             error @ (StartError::State { .. } | StartError::Locked(_) | StartError::Staging(_)) => {
                 Self::new(Exit::Unavailable, chain(&error))
             }

@@ -79,7 +79,7 @@ fn show(scan: &Scan, folder: &str) {
 
 fn good(staged: &Staged) -> [Cell; 5] {
     let manifest = &staged.manifest;
-    let accepts = manifest.accepts.patterns().join(", ");
+    let accepts = brief(manifest.accepts.patterns());
     [
         Cell::new(&manifest.name).fg(Color::Green),
         Cell::new(&manifest.version),
@@ -87,6 +87,14 @@ fn good(staged: &Staged) -> [Cell; 5] {
         Cell::new(&staged.file_name),
         Cell::new(format!("{} ({accepts})", manifest.summary)),
     ]
+}
+
+/// The first types, and how many there are besides.
+fn brief(accepts: &[String]) -> String {
+    match accepts {
+        [a, b, c, _, rest @ ..] => format!("{a}, {b}, {c} and {} more", rest.len() + 1),
+        few => few.join(", "),
+    }
 }
 
 fn bad(refused: &Refused) -> [Cell; 5] {

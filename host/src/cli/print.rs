@@ -4,6 +4,9 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+/// How wide a table is where there is no terminal to fit it to, in characters.
+const WIDTH_OF_A_FILE: u16 = 120;
+
 /// A line on stdout.
 pub(super) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
@@ -24,6 +27,9 @@ pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    if !to_people() {
+        table.set_width(WIDTH_OF_A_FILE);
+    }
     table.set_header(header);
     table
 }

@@ -136,19 +136,21 @@ impl Job {
         });
     }
 
-    /// The bytes that its outcome holds in memory.
+    /// About as many bytes as it holds in memory, once it has ended.
     pub(super) fn weight(&self) -> usize {
-        let JobState::Ended(Ended {
-            outcome: Ok(output),
-            ..
-        }) = &self.state
-        else {
+        let JobState::Ended(ended) = &self.state else {
             return 0;
         };
-        let attachments = output
-            .attachments
-            .iter()
-            .map(|attachment| attachment.data.len());
-        output.json().len() + attachments.sum::<usize>()
+        let outcome = match &ended.outcome {
+            Ok(output) => {
+                let attachments = output
+                    .attachments
+                    .iter()
+                    .map(|attachment| attachment.data.len());
+                output.json().len() + attachments.sum::<usize>()
+            }
+            Err(envelope) => envelope.weight(),
+        };
+        size_of::<Self>() + self.mime_type.len() + outcome
     }
 }

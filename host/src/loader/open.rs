@@ -65,7 +65,8 @@ fn check_same(staged: &Staged, manifest: &FullManifest) -> Result<(), Rejection>
     let note = &staged.manifest;
     let same = manifest.name == note.name.as_str()
         && manifest.version == note.version.to_string()
-        && manifest.accepts == note.accepts.patterns();
+        && manifest.accepts == note.accepts.patterns()
+        && manifest.thread_safe == note.thread_safe;
     if same {
         return Ok(());
     }

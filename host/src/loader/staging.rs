@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::manifest::{self, Manifest};
 use super::rejection::{Refused, Rejection};
 use super::static_check::static_check;
+use super::trust::{self, Distrust, FolderTrust};
 use crate::names::{Digest, PluginName};
 
 /// How the system's libraries end, and therefore our copies.
@@ -43,10 +44,18 @@ pub struct Staged {
 
 /// The folder of private copies cannot be had.
 #[derive(Debug, Error)]
-#[error("cannot make the folder `{folder}` for private copies of plugins")]
-pub struct StagingError {
-    folder: PathBuf,
-    source: io::Error,
+pub enum StagingError {
+    /// It cannot be made or closed.
+    #[error("cannot make the folder `{}` for private copies of plugins", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else may put another folder in its place, and so his code in the plugins'.
+    #[error("the state folder is not safe: {0}")]
+    Unsafe(#[from] Distrust),
 }
 
 impl StagingArea {
@@ -56,9 +65,16 @@ impl StagingArea {
     /// [`StagingError`] when it cannot be made or closed.
     pub fn open(state: &Path) -> Result<Self, StagingError> {
         let folder = state.join("generations");
-        match private_folder(&folder) {
-            Ok(()) => Ok(Self { folder }),
-            Err(source) => Err(StagingError { folder, source }),
+        let unusable = |source| StagingError::Unusable {
+            folder: folder.clone(),
+            source,
+        };
+        private_folder(&folder).map_err(unusable)?;
+        let real = folder.canonicalize().map_err(unusable)?;
+        match trust::folder(&real) {
+            FolderTrust::Trusted => Ok(Self { folder: real }),
+            FolderTrust::Distrusted(distrust) => Err(distrust.into()),
+            FolderTrust::Unreadable(source) => Err(unusable(source)),
         }
     }
 

@@ -1,13 +1,13 @@
 //! One plugin: what it declares, what serves it once it was opened, how it has done.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use semver::Version;
 use serde_json::Value;
-use tokio::sync::OnceCell;
 
 use super::admission::Admission;
 use super::metrics::Metrics;
@@ -51,8 +51,22 @@ pub struct Serving {
     pub output_schema: Value,
 }
 
+impl Serving {
+    /// Whether calls can be carried out right now.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` with the reason.
+    pub fn can_serve(&self) -> Result<(), CallError> {
+        self.lane
+            .exhausted()
+            .map_or(Ok(()), |reason| Err(CallError::unavailable(reason)))
+    }
+}
+
 /// Opens a plugin when it is first needed; the error is the reason why it cannot be served.
 pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, String>> + Send + Sync>;
+
+type Opened = Arc<Result<Serving, String>>;
 
 /// A plugin of the host's.
 pub struct Plugin {
@@ -61,21 +75,22 @@ pub struct Plugin {
     admission: Arc<Admission>,
     metrics: Metrics,
     open: OpenPlugin,
-    serving: OnceCell<Result<Serving, String>>,
+    // Shared, so that an opening which a caller has left goes on for the next.
+    opening: OnceLock<Shared<BoxFuture<'static, Opened>>>,
 }
 
 impl Plugin {
     /// A plugin that nobody has called yet.
     pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
         let admission = Arc::new(Admission::new(config.concurrency, config.queue));
-        let (metrics, serving) = (Metrics::default(), OnceCell::new());
+        let (metrics, opening) = (Metrics::default(), OnceLock::new());
         Self {
             declaration,
             config,
             admission,
             metrics,
             open,
-            serving,
+            opening,
         }
     }
 
@@ -96,29 +111,23 @@ impl Plugin {
 
     /// What serves it, if it was opened and can be served.
     pub fn serving_now(&self) -> Option<&Serving> {
-        self.serving.get().and_then(|opened| opened.as_ref().ok())
+        self.opened()?.as_ref().ok()
     }
 
-    /// What serves it. The first to ask opens it.
+    /// What serves it. The first to ask opens it; who stops waiting does not stop that.
     ///
     /// # Errors
     /// `plugin_unavailable` with the reason.
     pub async fn serving(&self) -> Result<&Serving, CallError> {
-        let opened = match self.serving.get() {
-            Some(opened) => opened,
-            None => self.serving.get_or_init(|| (self.open)()).await,
-        };
-        let unavailable = |reason| CallError::Unavailable {
-            reason,
-            retry_after: None,
-        };
-        let serving = opened
-            .as_ref()
-            .map_err(|reason| unavailable(reason.clone()))?;
-        serving
-            .lane
-            .exhausted()
-            .map_or(Ok(serving), |reason| Err(unavailable(reason)))
+        let open = || (self.open)().map(Arc::new).boxed().shared();
+        self.opening.get_or_init(open).clone().await;
+        let opened = self.opened().expect("it has just been waited for");
+        let unavailable = |reason: &String| CallError::unavailable(reason.clone());
+        opened.as_ref().map_err(unavailable)
+    }
+
+    fn opened(&self) -> Option<&Result<Serving, String>> {
+        self.opening.get()?.peek().map(|opened| &**opened)
     }
 
     /// The right to run one call; waits its turn no longer than the plugin's deadline.
@@ -138,7 +147,7 @@ impl Plugin {
 
     /// Where it stands.
     pub fn lifecycle(&self) -> Lifecycle {
-        match self.serving.get() {
+        match self.opened() {
             None => Lifecycle::Loading,
             Some(Err(_)) => Lifecycle::Rejected,
             Some(Ok(serving)) if serving.lane.exhausted().is_some() => Lifecycle::Quarantined,
@@ -172,7 +181,7 @@ impl Plugin {
 
     /// Why it cannot be called, if so.
     pub fn reason(&self) -> Option<String> {
-        match self.serving.get()? {
+        match self.opened()? {
             Ok(serving) => serving.lane.exhausted(),
             Err(reason) => Some(reason.clone()),
         }

@@ -1,6 +1,7 @@
 //! Owns the records of jobs and delegates their execution. Never runs a plugin itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
@@ -18,7 +19,18 @@ pub struct JobManagementService {
     plugins: Arc<PluginManagementService>,
     store: MemoryStore,
     tasks: TaskTracker,
+    naming: Arc<Naming>,
 }
+
+/// Panics whose backtraces are being named.
+#[derive(Default)]
+struct Naming {
+    turn: tokio::sync::Mutex<()>,
+    waiting: AtomicUsize,
+}
+
+/// The most panics that wait for the names of their functions.
+const MAX_WAITING: usize = 32;
 
 impl JobManagementService {
     /// A service that keeps its records in `store`; what it writes to the log behind its answers
@@ -32,6 +44,7 @@ impl JobManagementService {
             plugins,
             store,
             tasks,
+            naming: Arc::default(),
         }
     }
 
@@ -67,14 +80,29 @@ impl JobManagementService {
             Ok(_) => {
                 debug!(request = &*call.request_id, job = %call.id, plugin = call.plugin.as_str(), "call succeeded")
             }
-            // Naming a backtrace's functions takes long; the answer does not wait for it.
             Err(envelope) if envelope.code() == Code::Panic => {
-                let envelope = envelope.clone();
-                self.tasks
-                    .spawn_blocking(move || tell_failure(&call, &envelope));
+                self.tell_later(call, envelope.clone())
             }
             Err(envelope) => tell_failure(&call, envelope),
         }
+    }
+
+    /// Naming a backtrace's functions takes long and much memory: the answer does not wait for it,
+    /// it is done for one panic at a time, and beyond a bound not at all.
+    fn tell_later(&self, call: Arc<Call>, mut envelope: Box<Envelope>) {
+        let naming = Arc::clone(&self.naming);
+        if naming.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            naming.waiting.fetch_sub(1, Ordering::Relaxed);
+            envelope.internal.traceback =
+                "too many panics at a time to name each".to_owned().into();
+            return tell_failure(&call, &envelope);
+        }
+        self.tasks.spawn(async move {
+            let turn = naming.turn.lock().await;
+            let told = tokio::task::spawn_blocking(move || tell_failure(&call, &envelope)).await;
+            drop((turn, told));
+            naming.waiting.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     /// The job's record.

@@ -44,6 +44,18 @@ impl PluginManagementService {
 
     /// Takes over what a scan of the plugins folder gave. Nothing is opened yet.
     pub fn take_over(&self, scan: Scan, config: &Config) {
+        let found: Vec<_> = scan
+            .staged
+            .iter()
+            .map(|staged| staged.manifest.name.clone())
+            .collect();
+        let configured = config.plugins.named.keys().chain([&config.plugins.default]);
+        for name in configured.filter(|name| !found.contains(name)) {
+            warn!(
+                plugin = name.as_str(),
+                "the configuration names a plugin that the folder does not have"
+            );
+        }
         for staged in scan.staged {
             let settings = config.plugin(&staged.manifest.name);
             self.registry

@@ -74,6 +74,27 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_signature_of_its_own_is_not_contradicted() {
+        check(b"<!-- by hand --><svg/>", "image/svg+xml", 9, "fine");
+        check(b"%PDF-1.7", "application/pdf", 9, "fine");
+        check(b"PK\x03\x04\x14\0\0\0\0\0", "image/openraster", 9, "fine");
+    }
+
+    #[test]
+    fn a_bitmap_may_run_from_top_to_bottom() {
+        let mut bitmap =
+            *b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x02\0\0\0\xfe\xff\xff\xff\x01\0\x18\0";
+        check(Vec::leak(bitmap.to_vec()), "image/bmp", 4, "fine");
+        bitmap[22..26].copy_from_slice(&3_i32.to_le_bytes());
+        check(
+            Vec::leak(bitmap.to_vec()),
+            "image/bmp",
+            4,
+            "image_too_large",
+        );
+    }
+
+    #[test]
     fn ht_12_a_header_that_claims_too_many_pixels_is_refused() {
         check(PNG, "image/png", 100_000_000, "image_too_large");
         check(PNG, "image/png", 256_000_000, "fine");

@@ -19,6 +19,8 @@ pub struct OptionsSchema {
     latest_good: ArcSwapOption<String>,
 }
 
+/// The largest options, in bytes: they are held to a schema, which takes its time.
+const MAX_OPTIONS: usize = 1 << 20;
 /// The longest options that are remembered, in bytes.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -69,6 +71,11 @@ impl OptionsSchema {
 }
 
 fn parse(text: &RawValue) -> Result<Value, CallError> {
+    let size = text.get().len();
+    if size > MAX_OPTIONS {
+        let problem = format!("options: {size} bytes, over the limit of {MAX_OPTIONS}");
+        return Err(CallError::malformed(problem));
+    }
     serde_json::from_str(text.get())
         .map_err(|error| CallError::malformed(format_args!("options: {error}")))
 }

@@ -8,6 +8,8 @@ use crate::error::Violation;
 
 /// The most violations that are told at once.
 const MAX_VIOLATIONS: usize = 16;
+/// The most that is told of one, in bytes.
+const MAX_TEXT: usize = 300;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -80,11 +82,20 @@ impl Schema {
             .iter_errors(value)
             .take(MAX_VIOLATIONS)
             .map(|error| Violation {
-                path: error.instance_path().to_string(),
-                reason: error.to_string(),
+                path: shortened(error.instance_path().to_string()),
+                reason: shortened(error.to_string()),
             });
         Err(violations.collect())
     }
+}
+
+/// A reason quotes what it is about, however large that is.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]

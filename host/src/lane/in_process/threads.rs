@@ -71,17 +71,16 @@ impl Threads {
     ) -> impl Future<Output = Outcome> + use<> {
         let (reply, answer) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(RUNNING));
-        let watch = Watch {
-            state: Arc::clone(&state),
-            shared: Arc::clone(&self.shared),
-        };
         let task = Task {
             call,
             permit,
             reply,
-            state,
+            state: Arc::clone(&state),
         };
         let handed_over = self.ensure_thread().map(|()| self.tasks.send(task));
+        // A call that no thread has been found for holds none up.
+        let shared = Arc::clone(&self.shared);
+        let watch = handed_over.is_ok().then(|| Watch { state, shared });
         async move {
             let _watch = watch;
             handed_over?.map_err(|_| gone())?;
@@ -165,13 +164,15 @@ struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        // Counted before it is said, so that the thread, which then counts it off, never comes first.
+        self.shared.overdue.fetch_add(1, Ordering::Relaxed);
         let (acqrel, acquire) = (Ordering::AcqRel, Ordering::Acquire);
         if self
             .state
             .compare_exchange(RUNNING, GIVEN_UP, acqrel, acquire)
-            .is_ok()
+            .is_err()
         {
-            self.shared.overdue.fetch_add(1, Ordering::Relaxed);
+            self.shared.overdue.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -50,6 +50,21 @@ fn what_earlier_runs_left_behind_is_removed() {
 }
 
 #[test]
+fn a_state_folder_that_others_may_write_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    chmod(&state, 0o777);
+    let error = StagingArea::open(&state).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the state folder is not safe: "),
+        "{error}"
+    );
+    chmod(&state, 0o755);
+    StagingArea::open(&state).unwrap();
+}
+
+#[test]
 fn a_refusal_names_the_plugin_where_it_can() {
     let (folder, area) = fixture();
     let refused = |bytes: &[u8]| {
