@@ -108,6 +108,8 @@ const fn rule(text: &'static str, only_in: &'static [&'static str]) -> Rule {
 /// Where threads and tasks begin: each is waited for, or ends with what it works for.
 const SPAWNING: &[&str] = &[
     "app.rs",
+    // The daemon as a whole runs beside the main thread, which waits for signals.
+    "cli/serve.rs",
     "http/server.rs",
     "lane/in_process/threads.rs",
     "runner.rs",
