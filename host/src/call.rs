@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::error::CallError;
 use crate::names::{Digest, PluginName};
@@ -40,7 +40,8 @@ impl Call {
     /// A call that has not begun.
     pub fn new(plugin: PluginName, payload: Payload, mime_type: String) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            // Without the counter that `now_v7` keeps behind a lock: all calls would meet there.
+            id: Uuid::new_v7(Timestamp::now(NoContext)),
             request_id: Arc::clone(&NO_REQUEST),
             plugin,
             payload,
