@@ -161,6 +161,15 @@ fn the_command_line_gives_what_the_daemon_gives() {
         &json!({}),
     );
     assert_eq!(&document["result"], answer.result());
+    let nowhere = cli::run(&[&["analyze", "palette", "/nowhere.png"][..], &flags].concat());
+    assert_eq!(nowhere.exit, 1);
+    let told: Value = serde_json::from_str(&nowhere.stdout).unwrap();
+    let error = &told["error"];
+    assert_eq!(error["details"]["code"], "malformed_request");
+    assert!(
+        error["timestamp"].is_string() && error["plugin"] == "palette",
+        "{error}"
+    );
     let missing = cli::run(&[&["analyze", "palete", &file][..], &flags[..2]].concat());
     assert_eq!(missing.exit, 1);
     assert!(

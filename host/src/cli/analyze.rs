@@ -14,7 +14,8 @@ use super::exit::{Exit, Failure};
 use super::{Common, logs, plugin_name, print};
 use crate::app::App;
 use crate::call::{Attachment, Payload};
-use crate::services::{AnalysisRequest, Answer};
+use crate::names::PluginName;
+use crate::services::{AnalysisRequest, Answer, Refusal};
 
 /// Run a plugin on pictures, without a daemon
 #[derive(Args)]
@@ -96,8 +97,9 @@ impl Analyze {
     }
 
     fn unreadable(&self, image: &Path, cause: &str) -> Value {
-        let message = format!("cannot read `{}`: {cause}", image.display());
-        json!({ "file": image, "error": { "type": "ValidationError", "message": message, "details": {}, "plugin": self.plugin } })
+        let problem = format!("cannot read `{}`: {cause}", image.display());
+        let refusal = Refusal::malformed(problem, PluginName::parse(&self.plugin).ok());
+        json!({ "file": image, "error": refusal.envelope.error })
     }
 
     fn document(&self, image: &Path, answer: &Answer) -> Value {

@@ -72,7 +72,8 @@ impl Admission {
         self.running.fetch_update(SeqCst, SeqCst, below).is_ok()
     }
 
-    /// Until a place is free, and taken. Woken in the order of coming.
+    /// Until a place is free, and taken. Those that wait are woken in the order of coming, but one that
+    /// comes just then may be quicker.
     async fn wait(&self) {
         loop {
             // Listening begins before the look, so that no place that is freed in between is missed.

@@ -52,6 +52,17 @@ pub struct Refusal {
     pub envelope: Box<Envelope>,
 }
 
+impl Refusal {
+    /// A request that came to nothing before it was one, such as a file that cannot be read.
+    pub fn malformed(problem: String, plugin: Option<PluginName>) -> Self {
+        let envelope = Envelope::new(&CallError::malformed(problem), plugin.as_ref());
+        Self {
+            job: None,
+            envelope: Box::new(envelope),
+        }
+    }
+}
+
 /// Answers requests for an analysis.
 pub struct AnalysisService {
     jobs: Arc<JobManagementService>,
