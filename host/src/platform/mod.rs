@@ -1,10 +1,29 @@
 //! What differs by operating system, and the only unsafe code of the host.
+//!
+//! One interface with two sides: `linux` is the fast one, `portable` is built of what every system
+//! has and runs on Linux too. `library` opens plugins, `memory` is shared with workers, `channel`
+//! talks with them, `process` starts and ends them, `worker` is what they do first.
 
 #![allow(
     unsafe_code,
     reason = "the operating system: every block says why it holds"
 )]
 
+mod channel;
+mod handle;
 mod library;
+#[cfg(target_os = "linux")]
+mod linux;
+mod memory;
+mod portable;
+mod process;
+mod side;
+mod worker;
 
+pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
+pub use handle::Handle;
 pub use library::{Library, OpenError};
+pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};
+pub use process::{Exit, Output, Process, Spawned, Spawner, WORKER};
+pub use side::Side;
+pub use worker::{adopt, is_worker};

@@ -1,0 +1,180 @@
+//! Processes by their descriptors: no number is ever looked up twice, so none can be mistaken.
+//!
+//! All are started by one thread that lives as long as this process, because a worker's
+//! parent-death signal follows the thread that started it, and without a fork of this process:
+//! copying the tables of its memory would take 40 ms per GiB.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+use crate::platform::handle::{Handle, foreign};
+use crate::platform::process::{Exit, WORKER};
+
+/// This binary, even if its file was replaced since.
+const SELF: &str = "/proc/self/exe";
+
+/// Orders processes from the thread that starts them.
+#[derive(Clone, Debug)]
+pub(in crate::platform) struct Spawner(Sender<Order>);
+
+#[derive(Debug)]
+struct Order {
+    channel: OwnedFd,
+    reply: oneshot::Sender<io::Result<Started>>,
+}
+
+/// A process as the thread gives it back: only tasks can make asynchronous what it holds.
+#[derive(Debug)]
+struct Started {
+    id: Pid,
+    descriptor: OwnedFd,
+    output: OwnedFd,
+}
+
+impl Spawner {
+    pub(in crate::platform) fn start() -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let builder = std::thread::Builder::new().name("spawner".to_owned());
+        builder.spawn(move || carry_out(&inbox))?;
+        Ok(Self(orders))
+    }
+
+    /// Starts a worker that has `channel` as its standard input.
+    pub(in crate::platform) async fn spawn(
+        &self,
+        channel: Handle,
+    ) -> io::Result<(Process, pipe::Receiver)> {
+        let Handle::Descriptor(channel) = channel else {
+            return Err(foreign());
+        };
+        let (reply, answer) = oneshot::channel();
+        let gone = || io::Error::other("the thread that starts processes has ended");
+        let order = Order { channel, reply };
+        self.0.send(order).map_err(|_| gone())?;
+        let started = answer.await.map_err(|_| gone())??;
+        let output = pipe::Receiver::from_owned_fd(started.output)?;
+        // SAFETY: the `AsyncFd` owns the descriptor, and gives it to nobody else.
+        let descriptor =
+            unsafe { AsyncFd::register_with_interest(started.descriptor, Interest::READABLE) };
+        let process = Process {
+            id: started.id,
+            descriptor: descriptor.map_err(|error| error.into_parts().1)?,
+            reaping: Mutex::new(()),
+            exit: OnceLock::new(),
+        };
+        Ok((process, output))
+    }
+}
+
+/// Ends when nobody can order any more.
+fn carry_out(inbox: &Receiver<Order>) {
+    while let Ok(Order { channel, reply }) = inbox.recv() {
+        // A process that nobody takes is closed with its channel, and ends.
+        let _ = reply.send(start(channel));
+    }
+}
+
+fn start(channel: OwnedFd) -> io::Result<Started> {
+    let (output, write) = io::pipe()?;
+    let child = Command::new(SELF)
+        .arg0("bulkhead")
+        .arg(WORKER)
+        .env_clear()
+        .stdin(channel)
+        .stdout(Stdio::from(write.try_clone()?))
+        .stderr(write)
+        // Ctrl-C on a terminal is for the host, which lets calls end.
+        .process_group(0)
+        .spawn()?;
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let id = id.expect("the system gave it");
+    // Nobody else waits for it, so the number is still its own.
+    let descriptor = pidfd_open(id, PidfdFlags::empty())?;
+    Ok(Started {
+        id,
+        descriptor,
+        output: output.into(),
+    })
+}
+
+/// A process by its descriptor.
+#[derive(Debug)]
+pub(in crate::platform) struct Process {
+    id: Pid,
+    descriptor: AsyncFd<OwnedFd>,
+    reaping: Mutex<()>,
+    exit: OnceLock<Exit>,
+}
+
+impl Process {
+    pub(in crate::platform) fn id(&self) -> u32 {
+        self.id.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    pub(in crate::platform) fn kill(&self) {
+        // It may have ended already.
+        let _ = pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
+    }
+
+    pub(in crate::platform) fn exit(&self) -> Option<Exit> {
+        self.exit.get().copied()
+    }
+
+    pub(in crate::platform) async fn ended(&self) -> Exit {
+        loop {
+            if let Some(exit) = self.exit() {
+                return exit;
+            }
+            let Ok(mut ready) = self.descriptor.readable().await else {
+                // The runtime ends, and with it this process.
+                return Exit::Signal(Signal::KILL.as_raw());
+            };
+            if self.reap().is_none() {
+                ready.clear_ready();
+            }
+        }
+    }
+
+    /// Lets the system forget it, if it has ended. One does it, once.
+    fn reap(&self) -> Option<Exit> {
+        let _turn = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exit) = self.exit() {
+            return Some(exit);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let fd = std::os::fd::AsFd::as_fd(self.descriptor.get_ref());
+        let exit = match waitid(WaitId::PidFd(fd), options) {
+            Ok(None) => return None,
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => return None,
+            },
+            // Somebody else has waited for it: it is gone, and nobody can say how.
+            Err(_) => Exit::Signal(Signal::KILL.as_raw()),
+        };
+        let _ = self.exit.set(exit);
+        Some(exit)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.exit().is_none() {
+            self.kill();
+            let _ = self.reap();
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Worker processes: started, watched, ended and reaped. Knows nothing of what they do.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::channel::{Channel, Pending};
+use super::portable;
+use super::side::Side;
+
+/// The argument after which the host's own binary is a worker.
+pub const WORKER: &str = "worker";
+
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// Of this signal.
+    Signal(i32),
+}
+
+/// Starts worker processes, each of which dies with this process.
+#[derive(Clone, Debug)]
+pub struct Spawner(SpawnerInner);
+
+#[derive(Clone, Debug)]
+enum SpawnerInner {
+    #[cfg(target_os = "linux")]
+    Linux(super::linux::process::Spawner),
+    Portable(Side),
+}
+
+/// A process that was started, and has said nothing yet.
+#[derive(Debug)]
+pub struct Spawned {
+    /// The process.
+    pub process: Arc<Process>,
+    /// The way to talk with it.
+    pub channel: Channel,
+    /// What it writes to its standard output and error.
+    pub output: Output,
+}
+
+impl Spawner {
+    /// A spawner of workers for `side`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(side: &Side) -> io::Result<Self> {
+        Ok(Self(match side {
+            #[cfg(target_os = "linux")]
+            Side::Linux => SpawnerInner::Linux(super::linux::process::Spawner::start()?),
+            Side::Portable(_) => SpawnerInner::Portable(side.clone()),
+        }))
+    }
+
+    /// Starts a worker.
+    ///
+    /// # Errors
+    /// When the system has no process or descriptor left.
+    pub async fn spawn(&self) -> io::Result<Spawned> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            SpawnerInner::Linux(spawner) => {
+                let (pending, handle) = Pending::new(&Side::Linux)?;
+                let (process, output) = spawner.spawn(handle).await?;
+                Ok(Spawned {
+                    process: Arc::new(Process(ProcessInner::Linux(process))),
+                    channel: pending.taken().await?,
+                    output: Output::Linux(output),
+                })
+            }
+            SpawnerInner::Portable(side) => {
+                let (pending, handle) = Pending::new(side)?;
+                let (process, output) = portable::process::spawn(&handle).await?;
+                let process = Arc::new(Process(ProcessInner::Portable(process)));
+                let channel = tokio::select! {
+                    channel = pending.taken() => channel?,
+                    exit = process.ended() => return Err(ended_early(exit)),
+                };
+                let output = Output::Portable(output);
+                Ok(Spawned {
+                    process,
+                    channel,
+                    output,
+                })
+            }
+        }
+    }
+}
+
+fn ended_early(exit: Exit) -> io::Error {
+    io::Error::other(format!("it ended before it said anything: {exit:?}"))
+}
+
+/// A worker process. Killed with its drop; whoever has it must wait for its end, so that the system
+/// can forget it.
+pub struct Process(ProcessInner);
+
+enum ProcessInner {
+    #[cfg(target_os = "linux")]
+    Linux(super::linux::process::Process),
+    Portable(portable::process::Process),
+}
+
+impl Process {
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => process.id(),
+            ProcessInner::Portable(process) => process.id(),
+        }
+    }
+
+    /// Ends it at once. Without effect if it has ended.
+    pub fn kill(&self) {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => process.kill(),
+            ProcessInner::Portable(process) => process.kill(),
+        }
+    }
+
+    /// Waits for its end. Any number may wait, at any time.
+    pub async fn ended(&self) -> Exit {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => process.ended().await,
+            ProcessInner::Portable(process) => process.ended().await,
+        }
+    }
+
+    /// How it has ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => process.exit(),
+            ProcessInner::Portable(process) => process.exit(),
+        }
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Process").field(&self.id()).finish()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a process writes to its standard output and error, as one stream.
+#[derive(Debug)]
+pub enum Output {
+    /// Both write into one pipe.
+    #[cfg(target_os = "linux")]
+    Linux(tokio::net::unix::pipe::Receiver),
+    /// A pipe each, read in turn.
+    Portable(portable::process::Output),
+}
+
+impl AsyncRead for Output {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        match self.get_mut() {
+            #[cfg(target_os = "linux")]
+            Self::Linux(pipe) => Pin::new(pipe).poll_read(context, buffer),
+            Self::Portable(output) => Pin::new(output).poll_read(context, buffer),
+        }
+    }
+}
