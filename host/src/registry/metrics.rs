@@ -207,11 +207,7 @@ mod tests {
             },
             CallError::Cancelled,
         ] {
-            record(
-                &metrics,
-                Duration::ZERO,
-                Some(&Envelope::new(&error, None)),
-            );
+            record(&metrics, Duration::ZERO, Some(&Envelope::new(&error, None)));
         }
         let snapshot = metrics.snapshot();
         assert_eq!((snapshot.errors, snapshot.crashes), (5, 4));
