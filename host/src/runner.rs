@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
@@ -107,21 +107,21 @@ async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Perm
     }
     let permit = tokio::select! {
         biased;
-        permit = plugin.admit(Instant::now()) => permit?,
+        permit = plugin.admit(Instant::now(), call.deadline) => permit?,
         () = call.until_cancelled() => return Err(CallError::Cancelled),
     };
     let serving = match plugin.serving_now() {
         Some(serving) => serving,
-        None => opened(plugin, permit.deadline).await?,
+        None => opened(plugin, &permit).await?,
     };
     serving.options.check(call.options.as_deref())?;
     Ok((serving, permit))
 }
 
 /// The first calls of a plugin wait for it to open, but no longer than for an answer.
-async fn opened(plugin: &Plugin, due: Instant) -> Result<&Serving, CallError> {
-    let opened = tokio::time::timeout_at(due.into(), plugin.serving()).await;
-    opened.unwrap_or_else(|_| Err(timed_out(plugin, false)))
+async fn opened<'a>(plugin: &'a Plugin, permit: &Permit) -> Result<&'a Serving, CallError> {
+    let opened = tokio::time::timeout_at(permit.deadline.into(), plugin.serving()).await;
+    opened.unwrap_or_else(|_| Err(timed_out(permit.limit, false)))
 }
 
 /// Runs an admitted call and records how it ended.
@@ -132,16 +132,16 @@ async fn execute(
     permit: Permit,
 ) -> Result<Output, Box<Envelope>> {
     call.set_generation(plugin.declaration().digest);
-    let (began, due) = (permit.granted, permit.deadline);
+    let (began, due, limit) = (permit.granted, permit.deadline, permit.limit);
     let running = async {
-        let raw = enter(plugin, serving, call, permit).await?;
+        let raw = enter(serving, call, permit).await?;
         serving.output.check(raw)
     };
     let caught = AssertUnwindSafe(running).catch_unwind().await;
     let mut outcome = caught.unwrap_or_else(|payload| Err(internal(&*payload)));
     let ended = Instant::now();
     if serving.lane.is_inline() && ended > due {
-        outcome = Err(timed_out(plugin, false));
+        outcome = Err(timed_out(limit, false));
     }
     let outcome = outcome.map_err(|error| enveloped(&error, call));
     plugin
@@ -150,27 +150,26 @@ async fn execute(
     outcome
 }
 
-/// The one door. Inline code cannot be interrupted; all other is given up when its answer is due.
-async fn enter(plugin: &Plugin, serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
-    let due = permit.deadline;
-    let running = match serving
-        .lane
-        .enter_unguarded(Arc::clone(call), permit, Pass(()))
-    {
+/// The one door. Inline code cannot be interrupted; all other is given up when its answer is due,
+/// or somewhat later where the lane ends it by itself.
+async fn enter(serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
+    let (lane, limit) = (&serving.lane, permit.limit);
+    let given_up = permit.deadline + lane.grace();
+    let running = match lane.enter_unguarded(Arc::clone(call), permit, Pass(())) {
         Entered::Done(outcome) => return outcome,
         Entered::Running(running) => running,
     };
-    tokio::time::timeout_at(due.into(), running)
+    tokio::time::timeout_at(given_up.into(), running)
         .await
         .unwrap_or_else(|_| {
             call.cancel();
-            Err(timed_out(plugin, serving.lane.outlives_deadline()))
+            Err(timed_out(limit, lane.outlives_deadline()))
         })
 }
 
-fn timed_out(plugin: &Plugin, still_running: bool) -> CallError {
+fn timed_out(limit: Duration, still_running: bool) -> CallError {
     CallError::TimedOut {
-        deadline: plugin.config().deadline.duration(),
+        deadline: limit,
         still_running,
     }
 }

@@ -9,11 +9,12 @@ use bulkhead_tests::source::{self, Source};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("error", &[]),
+    ("budget", &["error"]),
     ("platform", &[]),
     ("config", &["names"]),
     ("envelope", &["error", "names"]),
     // The key to the door hangs where the door is kept.
-    ("call", &["error", "names", "runner::Pass"]),
+    ("call", &["budget", "error", "names", "runner::Pass"]),
     ("validation", &["call", "error", "names"]),
     (
         "jobs",
@@ -42,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "services",
         &[
+            "budget",
             "call",
             "config",
             "envelope",
@@ -58,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "http",
         &[
+            "budget",
             "call",
             "envelope",
             "error",
@@ -71,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "budget",
             "config",
             "http",
             "jobs",
@@ -118,7 +122,7 @@ const SPAWNING: &[&str] = &[
 ];
 
 const HOST: &[Rule] = &[
-    rule("fn enter_unguarded(", &["call.rs", "lane/"]),
+    rule("fn enter_unguarded(", &["call/", "lane/"]),
     Rule {
         but: "fn enter_unguarded(",
         ..rule("enter_unguarded(", &["runner.rs"])
@@ -217,9 +221,9 @@ fn an_arrow_that_points_up_is_seen() {
     );
     check("lane/in_process/mod.rs", "use crate::runner::Pass;", &[]);
     check(
-        "call.rs",
+        "call/lane.rs",
         "use crate::runner::{Pass, ToolRunner};",
-        &["call.rs:1: uses crate::runner::ToolRunner"],
+        &["call/lane.rs:1: uses crate::runner::ToolRunner"],
     );
     check(
         "runner.rs",

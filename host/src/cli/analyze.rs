@@ -89,6 +89,8 @@ impl Analyze {
             payload: Payload::Heap(Bytes::from(bytes)),
             options: self.options.clone(),
             request_id: Arc::from(image.to_string_lossy()),
+            deadline: None,
+            held: None,
         };
         match app.analysis.analyze(request).await {
             Ok(answer) => self.document(image, &answer),

@@ -39,6 +39,11 @@ impl Document {
         Text::read(path)?.parse()
     }
 
+    /// Whether the key at `path` is set.
+    pub(super) fn says(&self, path: &[&str]) -> bool {
+        self.places.at(path).is_some()
+    }
+
     /// A problem that only shows when all sources are known: with the value at `path`.
     pub(super) fn fault_at(&self, path: &[&str], problem: Problem) -> ConfigError {
         match self.places.at(path) {

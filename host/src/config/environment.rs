@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
+use super::grants::VariableName;
 use super::layer::Layer;
 use super::{keys, variable};
 use crate::names::nearest;
@@ -45,10 +46,31 @@ impl Environment {
             .or_else(|| below("HOME", ".local/state/bulkhead"))
     }
 
-    /// The variable that sets the address to listen on, if it is set.
-    pub(super) fn listen(&self) -> Option<String> {
-        let name = variable_of(&["server", "listen"]);
+    /// The variable that sets the key at `path`, if it is set.
+    pub(super) fn setter(&self, path: &[&str]) -> Option<String> {
+        let name = variable_of(path);
         self.get(&name).is_some().then_some(name)
+    }
+
+    /// Those of the variables in `names` that are set, with their values: an empty one is, for who
+    /// is handed it.
+    pub(super) fn handed(
+        &self,
+        names: &[VariableName],
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        let set = names.iter().filter_map(|VariableName(name)| {
+            let value = self.0.get(name)?;
+            Some(
+                value
+                    .to_str()
+                    .map(|text| (name.clone(), text.to_owned()))
+                    .ok_or_else(|| ConfigError::Given {
+                        name: name.clone(),
+                        problem: Problem::NotUnicode,
+                    }),
+            )
+        });
+        set.collect()
     }
 
     /// What the variables say, one layer each, the weakest first.

@@ -116,6 +116,11 @@ pub enum Problem {
     /// The value is no Unicode text.
     #[error("its value is no Unicode text")]
     NotUnicode,
+    /// A lane that cannot run calls on the calling task.
+    #[error(
+        "`inline` needs `lane = \"in-process\"`: a worker's code never runs on the calling task"
+    )]
+    InlineWorker,
     /// Strangers could reach us.
     #[error(
         "{0} can be reached from other machines, and there are no tokens yet to keep strangers out: use a loopback \

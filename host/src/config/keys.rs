@@ -4,13 +4,16 @@ use serde::de::value::Error;
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::layer::{JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys};
+use super::layer::{
+    JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys, WorkersKeys,
+};
 
 /// The tables whose keys are known by name, in the order of the documentation.
-pub(super) const TABLES: [&[&str]; 6] = [
+pub(super) const TABLES: [&[&str]; 7] = [
     &["server"],
     &["plugins"],
     &["plugins", "defaults"],
+    &["workers"],
     &["jobs"],
     &["jobs", "retention"],
     &["log"],
@@ -23,6 +26,7 @@ pub(super) fn of(path: &[&str]) -> Option<&'static [&'static str]> {
         ["server"] => fields::<ServerKeys>(),
         ["plugins"] => fields::<PluginsKeys>(),
         ["plugins", "defaults"] | ["plugin", _] => fields::<PluginKeys>(),
+        ["workers"] => fields::<WorkersKeys>(),
         ["jobs"] => fields::<JobsKeys>(),
         ["jobs", "retention"] => fields::<RetentionKeys>(),
         ["log"] => fields::<LogKeys>(),

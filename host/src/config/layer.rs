@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::grants::{AbsolutePath, VariableName};
 use super::scalar::{Address, Level, Name, Settings};
 use super::units::{ByteSize, Span};
 use super::within::Within;
-use super::{LaneKind, LogFormat};
+use super::{LaneKind, LogFormat, PlatformKind, Sandbox, UidRange};
 
 const SECOND: u64 = 1_000;
 const DAY: u64 = 24 * 60 * 60 * SECOND;
+const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 /// One source.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -21,6 +24,7 @@ pub(super) struct Layer {
     pub(super) server: ServerKeys,
     pub(super) plugins: PluginsKeys,
     pub(super) plugin: BTreeMap<Name, PluginKeys>,
+    pub(super) workers: WorkersKeys,
     pub(super) jobs: JobsKeys,
     pub(super) log: LogKeys,
 }
@@ -32,6 +36,7 @@ pub(super) struct ServerKeys {
     pub(super) listen: Option<Address>,
     pub(super) insecure: Option<bool>,
     pub(super) max_body: Option<Within<ByteSize, 1, { 4 * GIB }>>,
+    pub(super) max_in_flight: Option<Within<ByteSize, 1, TIB>>,
     pub(super) max_pixels: Option<Within<u64, 1, 1_000_000_000_000>>,
     pub(super) drain: Option<Within<Span, 0, DAY>>,
 }
@@ -59,6 +64,29 @@ pub(super) struct PluginKeys {
     pub(super) settings: Option<Settings>,
     pub(super) max_output: Option<Within<ByteSize, 1, { 4 * GIB }>>,
     pub(super) check_output: Option<bool>,
+    pub(super) memory: Option<Within<ByteSize, { 16 * MIB }, TIB>>,
+    pub(super) open_files: Option<Within<u64, 32, 1_048_576>>,
+    pub(super) file_size: Option<Within<ByteSize, 0, TIB>>,
+    pub(super) tasks: Option<Within<u64, 1, 65_536>>,
+    pub(super) threads: Option<Within<u64, 1, 1_024>>,
+    pub(super) warm: Option<Within<u64, 0, 1_024>>,
+    pub(super) idle: Option<Within<Span, 1, DAY>>,
+    pub(super) recycle: Option<Within<u64, 1, 1_000_000_000>>,
+    pub(super) grace: Option<Within<Span, 0, { 60 * SECOND }>>,
+    pub(super) network: Option<bool>,
+    pub(super) read: Option<Vec<AbsolutePath>>,
+    pub(super) write: Option<Vec<AbsolutePath>>,
+    pub(super) env: Option<Vec<VariableName>>,
+}
+
+/// `[workers]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct WorkersKeys {
+    pub(super) platform: Option<PlatformKind>,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) spares: Option<Within<u64, 0, 16>>,
+    pub(super) uids: Option<UidRange>,
 }
 
 /// `[jobs]`

@@ -12,6 +12,7 @@ use crate::names::PluginName;
 mod document;
 mod environment;
 mod error;
+mod grants;
 mod keys;
 mod layer;
 mod places;
@@ -22,12 +23,14 @@ mod sources;
 mod units;
 mod variable;
 mod within;
+mod workers;
 
 pub use environment::Environment;
 pub use error::{ConfigError, InFile, Problem};
 pub use plugin::{LaneKind, PluginConfig};
 pub use sources::{Overrides, Sources, read};
 pub use units::{BadUnit, ByteSize, Span};
+pub use workers::{PlatformKind, Sandbox, UidRange, Workers};
 
 /// Every setting of the host, resolved: no source is asked again.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Config {
     pub server: Server,
     /// `[plugins]` and `[plugin.NAME]`
     pub plugins: Plugins,
+    /// `[workers]`
+    pub workers: Workers,
     /// `[jobs]`
     pub jobs: Jobs,
     /// `[log]`
@@ -52,6 +57,7 @@ impl Config {
             state,
             server: Server::default(),
             plugins: Plugins::default(),
+            workers: Workers::default(),
             jobs: Jobs::default(),
             log: Log::default(),
         }
@@ -73,6 +79,8 @@ pub struct Server {
     pub insecure: bool,
     /// The largest body of a request. Default: 64 MiB.
     pub max_body: ByteSize,
+    /// The most bytes of all requests in flight. Default: 512 MiB.
+    pub max_in_flight: ByteSize,
     /// The most pixels that a picture's header may claim. Default: 100,000,000.
     pub max_pixels: u64,
     /// How long a stop waits for calls in flight; 0 does not wait. Default: 30 s.
@@ -85,9 +93,19 @@ impl Default for Server {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8077)),
             insecure: false,
             max_body: ByteSize::mib(64),
+            max_in_flight: ByteSize::mib(512),
             max_pixels: 100_000_000,
             drain: Span::seconds(30),
         }
+    }
+}
+
+impl Server {
+    /// The bytes of requests that are borne at a time: never so few that one of the largest bodies,
+    /// text and image, could not come in.
+    pub fn budget(&self) -> u64 {
+        let one = self.max_body.bytes().saturating_mul(2);
+        self.max_in_flight.bytes().max(one)
     }
 }
 

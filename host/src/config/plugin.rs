@@ -1,6 +1,8 @@
 //! How one plugin is treated. Knows nothing of files or of other plugins.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -9,10 +11,10 @@ use serde_json::{Map, Value};
 
 use super::units::{ByteSize, Span};
 
-/// The settings of one plugin, resolved; cheap to clone.
+/// The settings of one plugin, resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginConfig {
-    /// Where its code runs. Default: in-process, the only lane so far.
+    /// Where its code runs. Default: see [`LaneKind`].
     pub lane: LaneKind,
     /// How long a call may take. Default: 30 s.
     pub deadline: Span,
@@ -30,12 +32,39 @@ pub struct PluginConfig {
     pub max_output: ByteSize,
     /// Whether the output is held to the plugin's own schema. Default: yes.
     pub check_output: bool,
+    /// The most memory of one worker. Default: 512 MiB.
+    pub memory: ByteSize,
+    /// The most files that one worker has open. Default: 256.
+    pub open_files: u64,
+    /// The largest file that a worker may write. Default: 64 MiB.
+    pub file_size: ByteSize,
+    /// The most threads and processes of all its workers together. Default: 256.
+    pub tasks: u64,
+    /// How many calls run at a time in one worker. With more than one, a call that crashes takes the
+    /// others along: for thread-safe plugins only. Default: 1.
+    pub threads: usize,
+    /// How many workers are kept even when none is needed. Default: 0.
+    pub warm: usize,
+    /// After how long without a call a worker ends. Default: 60 s.
+    pub idle: Span,
+    /// After how many calls a worker is replaced. Default: 10,000.
+    pub recycle: u64,
+    /// How long code that was told to stop has before it is ended. Default: 100 ms.
+    pub grace: Span,
+    /// Whether it may use the network. Default: no.
+    pub network: bool,
+    /// Files and folders that it may read. Default: none.
+    pub read: Vec<PathBuf>,
+    /// Files and folders that it may read and write. Default: none.
+    pub write: Vec<PathBuf>,
+    /// The variables of the host's environment that it is handed, with their values. Default: none.
+    pub env: BTreeMap<String, String>,
 }
 
 impl Default for PluginConfig {
     fn default() -> Self {
         Self {
-            lane: LaneKind::InProcess,
+            lane: LaneKind::default(),
             deadline: Span::seconds(30),
             concurrency: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             queue: 64,
@@ -44,15 +73,31 @@ impl Default for PluginConfig {
             settings: Arc::new(Value::Object(Map::new())),
             max_output: ByteSize::mib(16),
             check_output: true,
+            memory: ByteSize::mib(512),
+            open_files: 256,
+            file_size: ByteSize::mib(64),
+            tasks: 256,
+            threads: 1,
+            warm: 0,
+            idle: Span::seconds(60),
+            recycle: 10_000,
+            grace: Span::millis(100),
+            network: false,
+            read: Vec::new(),
+            write: Vec::new(),
+            env: BTreeMap::new(),
         }
     }
 }
 
-/// Where a plugin's code runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Where a plugin's code runs. Default: `in-process`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LaneKind {
+    /// In processes of its own, which it cannot take the host down from.
+    Process,
     /// In the host's own process: for trusted plugins.
+    #[default]
     InProcess,
 }
 
@@ -60,6 +105,7 @@ impl LaneKind {
     /// The word of the contract.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Process => "process",
             Self::InProcess => "in-process",
         }
     }
@@ -71,12 +117,9 @@ impl TryFrom<String> for LaneKind {
     fn try_from(text: String) -> Result<Self, String> {
         match text.as_str() {
             "in-process" => Ok(Self::InProcess),
-            "process" => Err(
-                "the lane `process` is not there yet: `in-process` is the only one so far"
-                    .to_owned(),
-            ),
+            "process" => Ok(Self::Process),
             _ => Err(format!(
-                "no lane is called `{}`: `in-process` is the only one so far",
+                "no lane is called `{}`: there are `process` and `in-process`",
                 text.escape_debug()
             )),
         }

@@ -3,25 +3,31 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::layer::{JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, ServerKeys};
+use super::grants::AbsolutePath;
+use super::layer::{JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, ServerKeys, WorkersKeys};
 use super::scalar::Name;
 use super::within::Within;
-use super::{Config, Jobs, Log, PluginConfig, Plugins, Server};
+use super::{Config, ConfigError, Environment, Jobs, Log, PluginConfig, Plugins, Server, Workers};
 
-/// The weakest of `layers` comes first.
-pub(super) fn resolve(layers: &[Layer], state: PathBuf) -> Config {
+/// The weakest of `layers` comes first. Of `environment` are the values of what plugins are handed.
+pub(super) fn resolve(
+    layers: &[Layer],
+    state: PathBuf,
+    environment: &Environment,
+) -> Result<Config, ConfigError> {
     let mut config = Config::built_in(state);
     for layer in layers {
         config.server.overlay(&layer.server);
-        config.plugins.overlay(&layer.plugins);
+        config.plugins.overlay(&layer.plugins, environment)?;
+        config.workers.overlay(&layer.workers);
         config.jobs.overlay(&layer.jobs);
         config.log.overlay(&layer.log);
     }
     // Only now are the defaults complete that a plugin's own keys lie upon.
     for layer in layers {
-        config.plugins.overlay_named(layer);
+        config.plugins.overlay_named(layer, environment)?;
     }
-    config
+    Ok(config)
 }
 
 impl Server {
@@ -29,32 +35,42 @@ impl Server {
         set(&mut self.listen, keys.listen.map(|address| address.0));
         set(&mut self.insecure, keys.insecure);
         set(&mut self.max_body, value(keys.max_body));
+        set(&mut self.max_in_flight, value(keys.max_in_flight));
         set(&mut self.max_pixels, value(keys.max_pixels));
         set(&mut self.drain, value(keys.drain));
     }
 }
 
 impl Plugins {
-    fn overlay(&mut self, keys: &PluginsKeys) {
+    fn overlay(
+        &mut self,
+        keys: &PluginsKeys,
+        environment: &Environment,
+    ) -> Result<(), ConfigError> {
         let default = keys.default.clone();
         set(&mut self.dir, keys.dir.clone());
         set(&mut self.default, default.map(|name| name.0));
         set(&mut self.preload, count(keys.preload));
-        self.defaults.overlay(&keys.defaults);
+        self.defaults.overlay(&keys.defaults, environment)
     }
 
-    fn overlay_named(&mut self, layer: &Layer) {
+    fn overlay_named(
+        &mut self,
+        layer: &Layer,
+        environment: &Environment,
+    ) -> Result<(), ConfigError> {
         for (Name(name), keys) in &layer.plugin {
             let plugin = self.named.entry(name.clone());
             plugin
                 .or_insert_with(|| self.defaults.clone())
-                .overlay(keys);
+                .overlay(keys, environment)?;
         }
+        Ok(())
     }
 }
 
 impl PluginConfig {
-    fn overlay(&mut self, keys: &PluginKeys) {
+    fn overlay(&mut self, keys: &PluginKeys, environment: &Environment) -> Result<(), ConfigError> {
         let settings = keys.settings.clone();
         set(&mut self.lane, keys.lane);
         set(&mut self.deadline, value(keys.deadline));
@@ -66,6 +82,43 @@ impl PluginConfig {
         set(&mut self.settings, settings.map(|json| Arc::new(json.0)));
         set(&mut self.max_output, value(keys.max_output));
         set(&mut self.check_output, keys.check_output);
+        self.overlay_limits(keys);
+        self.overlay_grants(keys, environment)
+    }
+
+    fn overlay_limits(&mut self, keys: &PluginKeys) {
+        set(&mut self.memory, value(keys.memory));
+        set(&mut self.open_files, value(keys.open_files));
+        set(&mut self.file_size, value(keys.file_size));
+        set(&mut self.tasks, value(keys.tasks));
+        set(&mut self.threads, count(keys.threads));
+        set(&mut self.warm, count(keys.warm));
+        set(&mut self.idle, value(keys.idle));
+        set(&mut self.recycle, value(keys.recycle));
+        set(&mut self.grace, value(keys.grace));
+    }
+
+    /// Lists are replaced whole too: what is no longer written is no longer granted.
+    fn overlay_grants(
+        &mut self,
+        keys: &PluginKeys,
+        environment: &Environment,
+    ) -> Result<(), ConfigError> {
+        let env = keys.env.as_deref().map(|names| environment.handed(names));
+        set(&mut self.network, keys.network);
+        set(&mut self.read, paths(keys.read.as_deref()));
+        set(&mut self.write, paths(keys.write.as_deref()));
+        set(&mut self.env, env.transpose()?);
+        Ok(())
+    }
+}
+
+impl Workers {
+    fn overlay(&mut self, keys: &WorkersKeys) {
+        set(&mut self.platform, keys.platform);
+        set(&mut self.sandbox, keys.sandbox);
+        set(&mut self.spares, count(keys.spares));
+        set(&mut self.uids, keys.uids);
     }
 }
 
@@ -88,6 +141,10 @@ fn set<T>(setting: &mut T, said: Option<T>) {
     if let Some(said) = said {
         *setting = said;
     }
+}
+
+fn paths(list: Option<&[AbsolutePath]>) -> Option<Vec<PathBuf>> {
+    list.map(|list| list.iter().map(|path| path.0.clone()).collect())
 }
 
 fn value<T, const MIN: u64, const MAX: u64>(within: Option<Within<T, MIN, MAX>>) -> Option<T> {

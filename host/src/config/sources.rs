@@ -8,7 +8,7 @@ use super::error::Problem;
 use super::layer::{Layer, PluginsKeys, ServerKeys};
 use super::resolve::resolve;
 use super::scalar::{Address, Name};
-use super::{Config, ConfigError, Environment};
+use super::{Config, ConfigError, Environment, LaneKind, PluginConfig};
 use crate::names::PluginName;
 
 /// The file that is read, if it is there, when none is named.
@@ -51,11 +51,13 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     layers.extend(sources.environment.layers()?);
     layers.push(sources.overrides.layer());
 
-    let config = resolve(&layers, sources.state()?);
-    if config.server.insecure || is_local(config.server.listen) {
-        Ok(config)
-    } else {
-        Err(sources.exposed(document.as_ref(), config.server.listen))
+    let config = resolve(&layers, sources.state()?, &sources.environment)?;
+    if !config.server.insecure && !is_local(config.server.listen) {
+        return Err(sources.exposed(document.as_ref(), config.server.listen));
+    }
+    match inline_worker(&config) {
+        Some(plugin) => Err(sources.inline_worker(document.as_ref(), plugin)),
+        None => Ok(config),
     }
 }
 
@@ -87,10 +89,40 @@ impl Sources {
     fn exposed(&self, document: Option<&Document>, listen: SocketAddr) -> ConfigError {
         let problem = Problem::Exposed(listen);
         let flag = self.overrides.listen.map(|_| "--listen".to_owned());
-        match (flag.or_else(|| self.environment.listen()), document) {
+        match (
+            flag.or_else(|| self.environment.setter(&["server", "listen"])),
+            document,
+        ) {
             (None, Some(document)) => document.fault_at(&["server", "listen"], problem),
             (name, _) => ConfigError::Given {
                 name: name.unwrap_or_else(|| "server.listen".to_owned()),
+                problem,
+            },
+        }
+    }
+}
+
+impl Sources {
+    /// Blames the source that asked for it, as near to the plugin as there is one.
+    fn inline_worker(&self, document: Option<&Document>, plugin: Option<&str>) -> ConfigError {
+        let problem = Problem::InlineWorker;
+        let keys = ["inline", "lane"];
+        let says = |path: &Vec<&str>| document.is_some_and(|document| document.says(path));
+        let own = plugin.map(|name| keys.map(|key| vec!["plugin", name, key]));
+        let of_all = keys.map(|key| vec!["plugins", "defaults", key]);
+        let setter = || of_all.iter().find_map(|path| self.environment.setter(path));
+        let own = own.into_iter().flatten().find(&says);
+        let path = match own {
+            Some(path) => Some(path),
+            None => match setter() {
+                Some(name) => return ConfigError::Given { name, problem },
+                None => of_all.iter().find(|path| says(path)).cloned(),
+            },
+        };
+        match (document, path) {
+            (Some(document), Some(path)) => document.fault_at(&path, problem),
+            _ => ConfigError::Given {
+                name: "plugins.defaults.inline".to_owned(),
                 problem,
             },
         }
@@ -112,6 +144,15 @@ impl Overrides {
             ..Layer::default()
         }
     }
+}
+
+/// Who is to run calls on the calling task and in workers at once: a plugin, or the defaults.
+fn inline_worker(config: &Config) -> Option<Option<&str>> {
+    let is_both = |plugin: &PluginConfig| plugin.inline && plugin.lane == LaneKind::Process;
+    let plugins = &config.plugins;
+    let named = plugins.named.iter().find(|(_, plugin)| is_both(plugin));
+    let defaults = is_both(&plugins.defaults).then_some(None);
+    defaults.or_else(|| named.map(|(name, _)| Some(name.as_str())))
 }
 
 /// Whether nobody but this machine can reach `address`.

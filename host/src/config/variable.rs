@@ -1,6 +1,6 @@
 //! Reads one text as a layer, key by key: from a variable of the environment, whose value has no type of its own.
 
-use serde::de::value::{Error, MapDeserializer, StrDeserializer};
+use serde::de::value::{Error, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -74,8 +74,14 @@ impl<'de> Deserializer<'de> for Nested<'de> {
             .map_err(|error| short(&error))
     }
 
+    /// The items of a list stand between commas.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let items = self.text.split(',').map(str::trim);
+        visitor.visit_seq(SeqDeserializer::new(items))
+    }
+
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct seq tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct tuple
         tuple_struct struct identifier ignored_any
     }
 }

@@ -25,7 +25,9 @@ pub(super) fn of(code: Code) -> StatusCode {
         Code::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         Code::Cancelled => client_closed_request(),
         Code::Failed | Code::Panic | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::InvalidOutput => StatusCode::BAD_GATEWAY,
+        Code::InvalidOutput | Code::Crash | Code::Exited | Code::OutOfMemory | Code::Protocol => {
+            StatusCode::BAD_GATEWAY
+        }
         Code::PluginUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
     }

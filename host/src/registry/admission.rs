@@ -43,7 +43,7 @@ impl Admission {
         let deadline = now + limit;
         // Whoever waits already comes first.
         if self.queued() == 0 && self.take() {
-            return Ok(self.permit(now, deadline));
+            return Ok(self.permit(now, deadline, limit));
         }
         let _place = self.queue_up()?;
         let turn = tokio::time::timeout_at(deadline.into(), self.wait()).await;
@@ -51,7 +51,7 @@ impl Admission {
             deadline: limit,
             still_running: false,
         };
-        turn.map(|()| self.permit(Instant::now(), deadline))
+        turn.map(|()| self.permit(Instant::now(), deadline, limit))
             .map_err(|_| timed_out)
     }
 
@@ -63,8 +63,9 @@ impl Admission {
         self.queued.load(SeqCst)
     }
 
-    fn permit(self: &Arc<Self>, granted: Instant, deadline: Instant) -> Permit {
-        Permit::new(Arc::clone(self) as Arc<dyn Slots>, granted, deadline)
+    fn permit(self: &Arc<Self>, granted: Instant, deadline: Instant, limit: Duration) -> Permit {
+        let slots = Arc::clone(self) as Arc<dyn Slots>;
+        Permit::new(slots, granted, deadline, limit)
     }
 
     fn take(&self) -> bool {

@@ -28,6 +28,7 @@ pub struct Metrics {
 struct Shard {
     successes: AtomicU64,
     errors: AtomicU64,
+    crashes: AtomicU64,
     nanoseconds: AtomicU64,
 }
 
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub successes: u64,
     /// Calls that gave an error.
     pub errors: u64,
+    /// Those of them that ended with the end of a worker.
+    pub crashes: u64,
     /// How long the latest call took.
     pub last: Option<Duration>,
     /// How long calls took on average.
@@ -85,6 +88,9 @@ impl Metrics {
             .store(latency.since_origin(ended), Relaxed);
         latency.record(took, ended);
         if let Some(envelope) = error {
+            shard
+                .crashes
+                .fetch_add(envelope.code().is_crash().into(), Relaxed);
             self.last_error
                 .store(Some(Arc::new(envelope.error.clone())));
         }
@@ -110,6 +116,7 @@ impl Metrics {
             state,
             successes,
             errors,
+            crashes: sum(|s| &s.crashes),
             last: (calls > 0).then(|| Duration::from_nanos(latest.nanoseconds.load(Relaxed))),
             average: sum(|s| &s.nanoseconds)
                 .checked_div(calls)
@@ -174,6 +181,36 @@ mod tests {
         let snapshot = metrics.snapshot();
         assert_eq!((snapshot.errors, snapshot.state), (1, "SUCCESS"));
         assert_eq!(snapshot.last_error.unwrap().message, "cancelled");
+    }
+
+    #[test]
+    fn the_end_of_a_worker_is_counted_besides() {
+        let metrics = Metrics::default();
+        let traceback = crate::error::Traceback::default;
+        for error in [
+            CallError::Crashed {
+                signal: "SIGSEGV".to_owned(),
+                retryable: false,
+                traceback: traceback(),
+            },
+            CallError::Exited {
+                exit_code: 3,
+                traceback: traceback(),
+            },
+            CallError::OutOfMemory {
+                limit: 1 << 20,
+                traceback: traceback(),
+            },
+            CallError::Protocol {
+                problem: "it said nothing".to_owned(),
+                traceback: traceback(),
+            },
+            CallError::Cancelled,
+        ] {
+            record(&metrics, Duration::ZERO, Some(&Envelope::new(&error, None)));
+        }
+        let snapshot = metrics.snapshot();
+        assert_eq!((snapshot.errors, snapshot.crashes), (5, 4));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -59,7 +59,7 @@ impl Serving {
     pub fn can_serve(&self) -> Result<(), CallError> {
         self.lane
             .exhausted()
-            .map_or(Ok(()), |reason| Err(CallError::unavailable(reason)))
+            .map_or(Ok(()), |exhausted| Err(exhausted.into()))
     }
 }
 
@@ -130,14 +130,19 @@ impl Plugin {
         self.opening.get()?.peek().map(|opened| &**opened)
     }
 
-    /// The right to run one call; waits its turn no longer than the plugin's deadline.
+    /// The right to run one call; waits its turn no longer than the plugin's deadline, or the
+    /// caller's where that is shorter.
     ///
     /// # Errors
     /// `overloaded` where too many wait already, `timeout` where the turn does not come.
-    pub async fn admit(&self, now: Instant) -> Result<Permit, CallError> {
-        self.admission
-            .admit(now, self.config.deadline.duration())
-            .await
+    pub async fn admit(
+        &self,
+        now: Instant,
+        deadline: Option<Duration>,
+    ) -> Result<Permit, CallError> {
+        let own = self.config.deadline.duration();
+        let limit = deadline.map_or(own, |asked| asked.min(own));
+        self.admission.admit(now, limit).await
     }
 
     /// How it has done.
@@ -176,13 +181,14 @@ impl Plugin {
             calls: self.metrics.snapshot().into(),
             in_flight: self.admission.in_flight(),
             queued: self.admission.queued(),
+            workers: serving.and_then(|serving| serving.lane.workers()),
         }
     }
 
     /// Why it cannot be called, if so.
     pub fn reason(&self) -> Option<String> {
         match self.opened()? {
-            Ok(serving) => serving.lane.exhausted(),
+            Ok(serving) => serving.lane.exhausted().map(|exhausted| exhausted.reason),
             Err(reason) => Some(reason.clone()),
         }
     }

@@ -58,6 +58,8 @@ pub struct PluginStatus {
     pub calls: CallStatus,
     pub in_flight: usize,
     pub queued: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Value>,
     pub options_schema: Option<Value>,
     pub output_schema: Option<Value>,
 }
@@ -125,7 +127,7 @@ impl From<Snapshot> for CallStatus {
             state: snapshot.state,
             success_count: snapshot.successes,
             error_count: snapshot.errors,
-            crashes: 0,
+            crashes: snapshot.crashes,
             last_execution_time_ms: snapshot.last.map(milliseconds),
             avg_execution_time_ms: snapshot.average.map(milliseconds),
             last_used: snapshot.last_used,

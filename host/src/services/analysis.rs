@@ -1,10 +1,12 @@
 //! The first link of the chain: checks the shape of a request and makes a job of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::budget::Reservation;
 use crate::call::{Call, Payload};
 use crate::envelope::Envelope;
 use crate::error::CallError;
@@ -30,6 +32,10 @@ pub struct AnalysisRequest {
     pub options: Option<Box<RawValue>>,
     /// The id of the request.
     pub request_id: Arc<str>,
+    /// How long it may take; the plugin's own deadline counts besides.
+    pub deadline: Option<Duration>,
+    /// What it takes of the host's budget.
+    pub held: Option<Reservation>,
 }
 
 /// A result and what it is the result of.
@@ -112,6 +118,8 @@ impl AnalysisService {
         let mut call = Call::new(plugin, request.payload, mime_type);
         call.options = request.options;
         call.request_id = request.request_id;
+        call.deadline = request.deadline;
+        call.held = request.held;
         Ok(call)
     }
 }

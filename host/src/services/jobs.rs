@@ -80,7 +80,7 @@ impl JobManagementService {
             Ok(_) => {
                 debug!(request = &*call.request_id, job = %call.id, plugin = call.plugin.as_str(), "call succeeded")
             }
-            Err(envelope) if envelope.code() == Code::Panic => {
+            Err(envelope) if has_backtrace(envelope.code()) => {
                 self.tell_later(call, envelope.clone())
             }
             Err(envelope) => tell_failure(&call, envelope),
@@ -141,6 +141,11 @@ impl Drop for Unfinished<'_> {
             Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
         );
     }
+}
+
+/// Whether somebody may have to look for the names of functions.
+fn has_backtrace(code: Code) -> bool {
+    code == Code::Panic || code.is_crash()
 }
 
 /// One line for a call that ended badly, with all that is known.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use crate::config::PluginConfig;
+use crate::config::{LaneKind, PluginConfig};
 use crate::lane::in_process::{self, Ready};
 use crate::loader::Staged;
 use crate::registry::{Declaration, Plugin, Serving};
@@ -55,7 +55,16 @@ async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, Stri
 }
 
 fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
-    let ready = in_process::open(staged, config).map_err(|rejection| rejection.explain())?;
+    let ready = match config.lane {
+        // The one place that waits for it.
+        LaneKind::Process => Err(
+            "the lane `process` is not there yet: set `lane = \"in-process\"` for this plugin"
+                .to_owned(),
+        ),
+        LaneKind::InProcess => {
+            in_process::open(staged, config).map_err(|rejection| rejection.explain())
+        }
+    }?;
     let bad = |error: BadSchema| format!("manifest_invalid: {error}; build it with the SDK");
     let Ready {
         lane,

@@ -96,10 +96,6 @@ impl Lane for Double {
     fn outlives_deadline(&self) -> bool {
         false
     }
-
-    fn exhausted(&self) -> Option<String> {
-        None
-    }
 }
 
 async fn perform(does: Does) -> Outcome {

@@ -137,6 +137,8 @@ pub(crate) fn request(image: &'static [u8], mime_type: &str) -> AnalysisRequest 
         mime_type: mime_type.to_owned(),
         options: None,
         request_id: Arc::from("test"),
+        deadline: None,
+        held: None,
     }
 }
 

@@ -53,10 +53,36 @@ const WRONG_VALUES: &str = r#"
 2:9: `plugins.defaults.queue`: invalid value: integer `1000000`, expected a whole number from 0 to 100000
 [plugin.qr] deadline = '0s'
 2:12: `plugin.qr.deadline`: invalid value: string "0s", expected a duration such as "30s", from 1ms to 1day
-[plugin.qr] lane = 'process'
-2:8: `plugin.qr.lane`: the lane `process` is not there yet: `in-process` is the only one so far
 [plugin.qr] lane = 'thread'
-2:8: `plugin.qr.lane`: no lane is called `thread`: `in-process` is the only one so far
+2:8: `plugin.qr.lane`: no lane is called `thread`: there are `process` and `in-process`
+[plugin.qr] memory = '15MiB'
+2:10: `plugin.qr.memory`: invalid value: string "15MiB", expected a size such as "64MiB", from 16MiB to 1TiB
+[plugin.qr] open_files = 31
+2:14: `plugin.qr.open_files`: invalid value: integer `31`, expected a whole number from 32 to 1048576
+[plugin.qr] grace = '61s'
+2:9: `plugin.qr.grace`: invalid value: string "61s", expected a duration such as "30s", from 0s to 1m
+[plugin.qr] read = '/data'
+2:8: `plugin.qr.read`: invalid type: string "/data", expected a sequence
+[plugin.qr] read = ['/data', 'models']
+2:18: `plugin.qr.read`: `models` is no absolute path
+[plugin.qr] env = ['HOME', 'LD_PRELOAD']
+2:16: `plugin.qr.env`: `LD_PRELOAD` is handed to no plugin, as nothing is that begins with LD_
+[plugin.qr] env = ['BULKHEAD_STATE']
+2:8: `plugin.qr.env`: `BULKHEAD_STATE` is handed to no plugin, as nothing is that begins with BULKHEAD_
+[plugin.qr] env = ['A=B']
+2:8: `plugin.qr.env`: `A=B` is no name of a variable
+[workers] platform = 'windows'
+2:12: `workers.platform`: no platform is called `windows`: there are `auto`, `linux` and `portable`
+[workers] sandbox = 'on'
+2:11: `workers.sandbox`: unknown variant `on`, expected one of `best-effort`, `required`, `off`
+[workers] spares = 17
+2:10: `workers.spares`: invalid value: integer `17`, expected a whole number from 0 to 16
+[workers] uids = '0..9'
+2:8: `workers.uids`: `0..9` is no range of user ids: write "61184..65519", from 1 on
+[workers] uids = '9..8'
+2:8: `workers.uids`: `9..8` is no range of user ids: write "61184..65519", from 1 on
+[workers] uids = '1..4294967295'
+2:8: `workers.uids`: `1..4294967295` is no range of user ids: write "61184..65519", from 1 on
 [plugin.qr] settings = 1
 2:12: `plugin.qr.settings`: invalid type: integer `1`, expected a map
 [plugin.qr] settings = { a = { b = nan } }
@@ -114,6 +140,24 @@ fn files_of_several_lines() {
     check_fault(
         "[log]\r\n\r\n# é\r\nlevel = 1",
         "4:9: `log.level`: invalid type: integer `1`, expected a string",
+    );
+}
+
+#[test]
+fn nothing_runs_inline_in_a_worker() {
+    let fault =
+        "`inline` needs `lane = \"in-process\"`: a worker's code never runs on the calling task";
+    let of_all = "[plugins.defaults]\nlane = 'process'\ninline = true";
+    check_fault(of_all, &format!("3:10: `plugins.defaults.inline`: {fault}"));
+    let own =
+        "[plugins.defaults]\nlane = 'in-process'\ninline = true\n[plugin.qr]\nlane = 'process'";
+    check_fault(own, &format!("5:8: `plugin.qr.lane`: {fault}"));
+    let own = "[plugins.defaults]\nlane = 'process'\n[plugin.qr]\ninline = true";
+    check_fault(own, &format!("4:10: `plugin.qr.inline`: {fault}"));
+    check(
+        "[plugins.defaults]\nlane = 'process'",
+        &[("BULKHEAD_PLUGINS_DEFAULTS_INLINE", "true")],
+        &format!("`BULKHEAD_PLUGINS_DEFAULTS_INLINE`: {fault}"),
     );
 }
 

@@ -86,6 +86,7 @@ fn shown(config: &Config) -> Vec<String> {
         state,
         server,
         plugins,
+        workers,
         jobs,
         log,
     } = config;
@@ -94,11 +95,16 @@ fn shown(config: &Config) -> Vec<String> {
         format!("listen={}", server.listen),
         format!("insecure={}", server.insecure),
         format!("max_body={}", server.max_body),
+        format!("max_in_flight={}", server.max_in_flight),
         format!("max_pixels={}", server.max_pixels),
         format!("drain={}", server.drain),
         format!("dir={}", plugins.dir.display()),
         format!("default={}", plugins.default),
         format!("preload={}", plugins.preload),
+        format!("platform={:?}", workers.platform),
+        format!("sandbox={:?}", workers.sandbox),
+        format!("spares={}", workers.spares),
+        format!("uids={}", workers.uids),
         format!("age={}", jobs.retention.age),
         format!("count={}", jobs.retention.count),
         format!("level={}", log.level),
@@ -114,7 +120,7 @@ fn shown(config: &Config) -> Vec<String> {
     lines
 }
 
-fn plugin_lines(plugin: &PluginConfig) -> [String; 9] {
+fn plugin_lines(plugin: &PluginConfig) -> [String; 22] {
     [
         format!("lane={:?}", plugin.lane),
         format!("deadline={}", plugin.deadline),
@@ -125,5 +131,18 @@ fn plugin_lines(plugin: &PluginConfig) -> [String; 9] {
         format!("settings={}", plugin.settings),
         format!("max_output={}", plugin.max_output),
         format!("check_output={}", plugin.check_output),
+        format!("memory={}", plugin.memory),
+        format!("open_files={}", plugin.open_files),
+        format!("file_size={}", plugin.file_size),
+        format!("tasks={}", plugin.tasks),
+        format!("threads={}", plugin.threads),
+        format!("warm={}", plugin.warm),
+        format!("idle={}", plugin.idle),
+        format!("recycle={}", plugin.recycle),
+        format!("grace={}", plugin.grace),
+        format!("network={}", plugin.network),
+        format!("read={:?}", plugin.read),
+        format!("write={:?}", plugin.write),
+        format!("env={:?}", plugin.env),
     ]
 }

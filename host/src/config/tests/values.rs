@@ -11,6 +11,7 @@ const EVERYTHING: &str = r#"
 listen = "[::1]:0"
 insecure = true
 max_body = "1GiB"
+max_in_flight = "2GiB"
 max_pixels = 5
 drain = "0s"
 [plugins]
@@ -27,6 +28,24 @@ required = true
 settings = { a = 1 }
 max_output = 4096
 check_output = false
+memory = "16MiB"
+open_files = 32
+file_size = 0
+tasks = 9
+threads = 4
+warm = 2
+idle = "1m"
+recycle = 1
+grace = "0s"
+network = true
+read = ["/data/models", "/etc/x"]
+write = ["/data/out"]
+env = ["HOME", "NOT_SET"]
+[workers]
+platform = "portable"
+sandbox = "required"
+spares = 0
+uids = "1000..1000"
 [jobs]
 retention = { age = "7d", count = 100000 }
 [log]
@@ -39,10 +58,35 @@ fn every_key_can_be_set() {
     check(
         EVERYTHING,
         &[],
-        "listen=[::1]:0; insecure=true; max_body=1GiB; max_pixels=5; drain=0s; dir=elsewhere; default=qr; preload=0; \
-         age=7days; count=100000; level=warn,bulkhead=trace; format=Json; deadline=1h 30m; concurrency=1000; queue=0; \
-         inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false",
+        "listen=[::1]:0; insecure=true; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
+         default=qr; preload=0; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; age=7days; count=100000; level=warn,bulkhead=trace; format=Json; deadline=1h 30m; concurrency=1000; queue=0; \
+         inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false; memory=16MiB; \
+         open_files=32; file_size=0B; tasks=9; threads=4; warm=2; recycle=1; grace=0s; network=true; \
+         read=[\"/data/models\", \"/etc/x\"]; write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
     );
+}
+
+#[test]
+fn a_plugin_is_handed_the_variables_that_are_set() {
+    let file =
+        "[plugins.defaults]\nenv = ['A', 'B']\n[plugin.qr]\nenv = ['B']\n[plugin.none]\nenv = []";
+    let variables = [("A", "1"), ("B", ""), ("C", "3")];
+    let expected = r#"env={"A": "1", "B": ""}; none:env={}; qr:env={"B": ""}"#;
+    check(file, &variables, expected);
+}
+
+#[test]
+fn one_of_the_largest_requests_always_fits() {
+    let budget = |in_flight, body| {
+        let server = crate::config::Server {
+            max_in_flight: ByteSize::new(in_flight),
+            max_body: ByteSize::new(body),
+            ..Default::default()
+        };
+        server.budget()
+    };
+    assert_eq!(budget(100, 50), 100);
+    assert_eq!(budget(100, 51), 102);
 }
 
 #[test]
@@ -122,6 +166,25 @@ fn variables_have_no_types() {
         "",
         &[("BULKHEAD_PLUGINS_DEFAULTS_SETTINGS", "{ a = [1, 'b'] }")],
         "settings={\"a\":[1,\"b\"]}",
+    );
+    check(
+        "",
+        &[("BULKHEAD_PLUGINS_DEFAULTS_READ", "/a, /b")],
+        "read=[\"/a\", \"/b\"]",
+    );
+    check(
+        "",
+        &[("BULKHEAD_PLUGINS_DEFAULTS_ENV", "HOME")],
+        "env={\"HOME\": \"/home/me\"}",
+    );
+    check("", &[("BULKHEAD_WORKERS_SANDBOX", "off")], "sandbox=Off");
+    check(
+        "",
+        &[
+            ("BULKHEAD_WORKERS_UIDS", "7..9"),
+            ("BULKHEAD_WORKERS_SPARES", "16"),
+        ],
+        "spares=16; uids=7..9",
     );
     check("", &[("BULKHEAD_JOBS_RETENTION_AGE", "2h")], "age=2h");
     check("", &[("BULKHEAD_LOG_FORMAT", "text")], "format=Text");

@@ -18,8 +18,14 @@ BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY=0
 `BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY`: invalid value: integer `0`, expected a whole number from 1 to 1024
 BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY=many
 `BULKHEAD_PLUGINS_DEFAULTS_CONCURRENCY`: invalid type: string "many", expected a whole number from 1 to 1024
-BULKHEAD_PLUGINS_DEFAULTS_LANE=process
-`BULKHEAD_PLUGINS_DEFAULTS_LANE`: the lane `process` is not there yet: `in-process` is the only one so far
+BULKHEAD_PLUGINS_DEFAULTS_LANE=thread
+`BULKHEAD_PLUGINS_DEFAULTS_LANE`: no lane is called `thread`: there are `process` and `in-process`
+BULKHEAD_PLUGINS_DEFAULTS_WRITE=/a,b
+`BULKHEAD_PLUGINS_DEFAULTS_WRITE`: `b` is no absolute path
+BULKHEAD_PLUGINS_DEFAULTS_ENV=HOME,,X
+`BULKHEAD_PLUGINS_DEFAULTS_ENV`: `` is no name of a variable
+BULKHEAD_WORKERS_UIDS=5
+`BULKHEAD_WORKERS_UIDS`: `5` is no range of user ids: write "61184..65519", from 1 on
 BULKHEAD_PLUGINS_DEFAULTS_INLINE=yes
 `BULKHEAD_PLUGINS_DEFAULTS_INLINE`: invalid type: string "yes", expected a boolean
 BULKHEAD_PLUGINS_DEFAULTS_SETTINGS=a

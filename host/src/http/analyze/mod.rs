@@ -79,6 +79,8 @@ impl Parts {
             mime_type: self.mime_type,
             options: self.options,
             request_id,
+            deadline: None,
+            held: None,
         }
     }
 }

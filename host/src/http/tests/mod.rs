@@ -48,10 +48,6 @@ impl Lane for Double {
     fn outlives_deadline(&self) -> bool {
         false
     }
-
-    fn exhausted(&self) -> Option<String> {
-        None
-    }
 }
 
 /// Tells what it was called with.

@@ -15,7 +15,7 @@ use instances::Instances;
 use run::Runnable;
 use threads::Threads;
 
-use crate::call::{Call, Entered, Lane, Permit};
+use crate::call::{Call, Entered, Exhausted, Lane, Permit};
 use crate::config::PluginConfig;
 use crate::loader::{self, Opened, Rejection, Staged};
 use crate::runner::Pass;
@@ -85,10 +85,6 @@ impl Lane for Inline {
     fn outlives_deadline(&self) -> bool {
         false
     }
-
-    fn exhausted(&self) -> Option<String> {
-        None
-    }
 }
 
 /// Runs on a bounded set of threads of its own.
@@ -107,7 +103,7 @@ impl Lane for OnThreads {
         true
     }
 
-    fn exhausted(&self) -> Option<String> {
+    fn exhausted(&self) -> Option<Exhausted> {
         self.0.exhausted()
     }
 }

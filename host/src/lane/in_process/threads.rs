@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
 use super::run::Runnable;
-use crate::call::{Call, Outcome, Permit};
+use crate::call::{Call, Exhausted, Outcome, Permit};
 use crate::error::CallError;
 
 /// Decoders recurse; the main thread of a program has as much.
@@ -88,13 +88,14 @@ impl Threads {
         }
     }
 
-    pub(super) fn exhausted(&self) -> Option<String> {
+    pub(super) fn exhausted(&self) -> Option<Exhausted> {
         let overdue = self.shared.overdue.load(Ordering::Relaxed);
-        (overdue >= self.most).then(|| {
-            format!(
+        (overdue >= self.most).then(|| Exhausted {
+            reason: format!(
                 "quarantined: all {overdue} threads of the plugin are held by calls past their \
                  deadline; it serves again when one ends, else restart the host"
-            )
+            ),
+            retry_after: None,
         })
     }
 

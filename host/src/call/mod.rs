@@ -1,19 +1,21 @@
 //! A call, and the [`Lane`] that can carry one out. Knows no plugin, no thread and no process.
 
+mod lane;
+mod payload;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::error::CallError;
+pub use lane::{Attachment, Entered, Exhausted, Lane, Outcome, RawOutput};
+pub use payload::{HeapPlace, Kept, Payload, Place};
+
+use crate::budget::Reservation;
 use crate::names::{Digest, PluginName};
-// The one arrow that points up: the key to the door hangs where the door is kept.
-use crate::runner::Pass;
 
 /// One execution of a plugin, from its request to its end.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub struct Call {
     pub mime_type: String,
     /// The options, a JSON text; `None` for none.
     pub options: Option<Box<RawValue>>,
+    /// How long the caller lets it take; the plugin's own deadline counts besides.
+    pub deadline: Option<Duration>,
+    /// Its share of the bytes that the host bears, given back when nobody holds the call any more.
+    pub held: Option<Reservation>,
     cancelled: AtomicBool,
     gone: Notify,
     progress: AtomicU32,
@@ -47,6 +53,8 @@ impl Call {
             payload,
             mime_type,
             options: None,
+            deadline: None,
+            held: None,
             cancelled: AtomicBool::new(false),
             gone: Notify::new(),
             progress: AtomicU32::new(0),
@@ -111,28 +119,14 @@ impl Call {
 /// The id of calls that no request has made.
 static NO_REQUEST: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
 
-/// Where the bytes of an image are.
-#[derive(Clone, Debug)]
-pub enum Payload {
-    /// In memory of the host's own.
-    Heap(Bytes),
-}
-
-impl Payload {
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Heap(bytes) => bytes,
-        }
-    }
-}
-
 /// The right to run one call, which goes where the code goes and is given back when that ends.
 pub struct Permit {
     /// Since when it counts.
     pub granted: Instant,
     /// When the answer is due.
     pub deadline: Instant,
+    /// How long the call had in all, its wait included.
+    pub limit: Duration,
     slots: Arc<dyn Slots>,
 }
 
@@ -143,11 +137,18 @@ pub trait Slots: Send + Sync {
 }
 
 impl Permit {
-    /// A place that was just taken from `slots`.
-    pub fn new(slots: Arc<dyn Slots>, granted: Instant, deadline: Instant) -> Self {
+    /// A place that was just taken from `slots`, for a call whose answer is due at `deadline`,
+    /// `limit` after it came in.
+    pub fn new(
+        slots: Arc<dyn Slots>,
+        granted: Instant,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Self {
         Self {
             granted,
             deadline,
+            limit,
             slots,
         }
     }
@@ -162,52 +163,4 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.slots.give_back();
     }
-}
-
-/// What a plugin gave, unchecked.
-pub type Outcome = Result<RawOutput, CallError>;
-
-/// An answer that nobody has looked at.
-#[derive(Debug)]
-pub struct RawOutput {
-    /// What the plugin says is a JSON object.
-    pub json: Bytes,
-    /// Binary data beside it.
-    pub attachments: Vec<Attachment>,
-}
-
-/// Binary data beside an answer.
-#[derive(Clone, Debug)]
-pub struct Attachment {
-    /// A file name.
-    pub name: String,
-    /// The MIME type of `data`.
-    pub mime_type: String,
-    /// The bytes.
-    pub data: Bytes,
-}
-
-/// A place where a plugin's code runs.
-pub trait Lane: Send + Sync {
-    /// Enters the plugin, without any check. The [`Pass`] is the runner's own: nobody else can.
-    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, pass: Pass) -> Entered;
-
-    /// Whether the code runs before [`enter_unguarded`](Self::enter_unguarded) returns, so that no
-    /// deadline can interrupt it.
-    fn is_inline(&self) -> bool;
-
-    /// Whether code goes on after its call was given up: true where it cannot be ended.
-    fn outlives_deadline(&self) -> bool;
-
-    /// Why no call can be carried out any more, if so.
-    fn exhausted(&self) -> Option<String>;
-}
-
-/// A call that was carried out, or is being.
-pub enum Entered {
-    /// It is over.
-    Done(Outcome),
-    /// It runs. The future may be dropped at any time: the permit then stays with the code until
-    /// that ends.
-    Running(BoxFuture<'static, Outcome>),
 }

@@ -1,35 +1,16 @@
 //! Everything that can go wrong with a call, with its facts. Knows no status codes and no JSON
 //! envelope; its codes are the closed list of the contract.
 
-use std::fmt;
-use std::sync::{Arc, LazyLock};
+mod code;
+mod traceback;
+
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-/// Who is to blame, in the three words of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorType {
-    /// The request, or the shape of an answer.
-    Validation,
-    /// The plugin as such: it is not there, or not to be had.
-    Plugin,
-    /// The execution.
-    Execution,
-}
-
-impl ErrorType {
-    /// The word in the envelope.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Validation => "ValidationError",
-            Self::Plugin => "PluginError",
-            Self::Execution => "ExecutionError",
-        }
-    }
-}
+pub use code::{Code, ErrorType};
+pub use traceback::Traceback;
 
 /// Why a call gave no result.
 #[derive(Clone, Debug, Error)]
@@ -173,6 +154,16 @@ pub enum CallError {
         /// When it is worth trying again.
         retry_after: Duration,
     },
+    /// The bytes of all requests in flight are as many as the host bears.
+    #[error("requests of {in_flight} bytes are in flight, and {limit} is the limit")]
+    OverBudget {
+        /// Bytes of the requests in flight.
+        in_flight: u64,
+        /// The most bytes that they may have.
+        limit: u64,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
     /// The plugin answered with an error.
     #[error("{message}")]
     Failed {
@@ -191,10 +182,44 @@ pub enum CallError {
         /// The backtrace, for operators.
         traceback: Traceback,
     },
+    /// A signal ended the plugin's worker.
+    #[error("the plugin's worker died of {signal}")]
+    Crashed {
+        /// Its name: `SIGSEGV`.
+        signal: String,
+        /// Whether another call than this one was to blame.
+        retryable: bool,
+        /// Where it happened, for operators.
+        traceback: Traceback,
+    },
+    /// The plugin's code ended its worker.
+    #[error("the plugin ended its worker with exit code {exit_code}")]
+    Exited {
+        /// What it ended it with.
+        exit_code: i32,
+        /// The worker's last words, for operators.
+        traceback: Traceback,
+    },
+    /// The plugin's worker was at its limit of memory when it died.
+    #[error("the plugin's worker ran out of memory: the limit is {} MiB", limit >> 20)]
+    OutOfMemory {
+        /// The limit, in bytes.
+        limit: u64,
+        /// Where it happened, for operators.
+        traceback: Traceback,
+    },
+    /// What the plugin's worker said was no answer to this call.
+    #[error("the plugin's worker broke the protocol: {problem}")]
+    Protocol {
+        /// What it did.
+        problem: String,
+        /// The worker's last words, for operators.
+        traceback: Traceback,
+    },
     /// Over its deadline.
     #[error("no answer within {} ms", deadline.as_millis())]
     TimedOut {
-        /// How long it had.
+        /// How long it had: the plugin's deadline, or the caller's where that is shorter.
         deadline: Duration,
         /// Whether its code could not be ended.
         still_running: bool,
@@ -210,47 +235,6 @@ pub enum CallError {
     },
 }
 
-/// What helps an operator to find the place. Finding the names of a backtrace's functions takes
-/// longer than a call may wait, so it is put off until somebody looks.
-#[derive(Clone)]
-pub struct Traceback(Arc<LazyLock<String, Box<dyn FnOnce() -> String + Send>>>);
-
-impl Traceback {
-    /// A text that is made when it is first looked at.
-    pub fn later(make: impl FnOnce() -> String + Send + 'static) -> Self {
-        Self(Arc::new(LazyLock::new(Box::new(make))))
-    }
-
-    /// The text. The first to ask may wait long for it: not for async code.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Traceback {
-    fn from(text: String) -> Self {
-        Self::later(move || text)
-    }
-}
-
-impl Default for Traceback {
-    fn default() -> Self {
-        String::new().into()
-    }
-}
-
-impl fmt::Debug for Traceback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Traceback")
-    }
-}
-
-impl Serialize for Traceback {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 /// One way in which options break their schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -258,77 +242,6 @@ pub struct Violation {
     pub path: String,
     /// What is wrong there.
     pub reason: String,
-}
-
-/// The closed list of codes, each with its type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the contract's table of codes says what each means"
-)]
-pub enum Code {
-    MalformedRequest,
-    EmptyImage,
-    MissingMimeType,
-    Forbidden,
-    NotFound,
-    Expired,
-    MethodNotAllowed,
-    UnsupportedMediaType,
-    RequestTimeout,
-    PayloadTooLarge,
-    UnsupportedMimeType,
-    ImageMismatch,
-    ImageTooLarge,
-    InvalidOptions,
-    InvalidInput,
-    InvalidOutput,
-    PluginNotFound,
-    PluginUnavailable,
-    Overloaded,
-    Failed,
-    Panic,
-    Timeout,
-    Cancelled,
-    Internal,
-}
-
-impl Code {
-    /// The word in `details.code`, and whose fault it names.
-    pub fn words(self) -> (&'static str, ErrorType) {
-        use ErrorType::{Execution, Plugin, Validation};
-        match self {
-            Self::MalformedRequest => ("malformed_request", Validation),
-            Self::EmptyImage => ("empty_image", Validation),
-            Self::MissingMimeType => ("missing_mime_type", Validation),
-            Self::Forbidden => ("forbidden", Validation),
-            Self::NotFound => ("not_found", Validation),
-            Self::Expired => ("expired", Validation),
-            Self::MethodNotAllowed => ("method_not_allowed", Validation),
-            Self::UnsupportedMediaType => ("unsupported_media_type", Validation),
-            Self::RequestTimeout => ("request_timeout", Validation),
-            Self::PayloadTooLarge => ("payload_too_large", Validation),
-            Self::UnsupportedMimeType => ("unsupported_mime_type", Validation),
-            Self::ImageMismatch => ("image_mismatch", Validation),
-            Self::ImageTooLarge => ("image_too_large", Validation),
-            Self::InvalidOptions => ("invalid_options", Validation),
-            Self::InvalidInput => ("invalid_input", Validation),
-            Self::InvalidOutput => ("invalid_output", Validation),
-            Self::PluginNotFound => ("plugin_not_found", Plugin),
-            Self::PluginUnavailable => ("plugin_unavailable", Plugin),
-            Self::Overloaded => ("overloaded", Plugin),
-            Self::Failed => ("failed", Execution),
-            Self::Panic => ("panic", Execution),
-            Self::Timeout => ("timeout", Execution),
-            Self::Cancelled => ("cancelled", Execution),
-            Self::Internal => ("internal", Execution),
-        }
-    }
-
-    /// The word in `details.code`.
-    pub fn as_str(self) -> &'static str {
-        self.words().0
-    }
 }
 
 impl CallError {
@@ -382,9 +295,13 @@ impl CallError {
             Self::InvalidOutput { .. } => Code::InvalidOutput,
             Self::UnknownPlugin { .. } => Code::PluginNotFound,
             Self::Unavailable { .. } => Code::PluginUnavailable,
-            Self::Overloaded { .. } => Code::Overloaded,
+            Self::Overloaded { .. } | Self::OverBudget { .. } => Code::Overloaded,
             Self::Failed { .. } => Code::Failed,
             Self::Panicked { .. } => Code::Panic,
+            Self::Crashed { .. } => Code::Crash,
+            Self::Exited { .. } => Code::Exited,
+            Self::OutOfMemory { .. } => Code::OutOfMemory,
+            Self::Protocol { .. } => Code::Protocol,
             Self::TimedOut { .. } => Code::Timeout,
             Self::Cancelled => Code::Cancelled,
             Self::Internal { .. } => Code::Internal,
@@ -417,21 +334,28 @@ impl CallError {
             Self::UnknownPlugin { available, .. } => json!({ "available": available }),
             Self::Unavailable { reason, .. } => json!({ "reason": reason }),
             Self::Panicked { location, .. } => json!({ "location": location }),
+            Self::Crashed {
+                signal, retryable, ..
+            } => with_flag(json!({ "signal": signal }), "retryable", *retryable),
+            Self::Exited { exit_code, .. } => json!({ "exit_code": exit_code }),
+            Self::OutOfMemory { limit, .. } => json!({ "limit_bytes": limit }),
             Self::TimedOut {
                 deadline,
                 still_running,
             } => {
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-                let mut facts = json!({ "deadline_ms": deadline_ms });
-                if *still_running {
-                    facts["still_running"] = true.into();
-                }
-                facts
+                let facts = json!({ "deadline_ms": deadline_ms });
+                with_flag(facts, "still_running", *still_running)
             }
             Self::Overloaded {
                 in_flight, queued, ..
             } => {
                 json!({ "in_flight": in_flight, "queued": queued })
+            }
+            Self::OverBudget {
+                in_flight, limit, ..
+            } => {
+                json!({ "bytes_in_flight": in_flight, "limit": limit })
             }
             Self::Malformed { .. }
             | Self::EmptyImage
@@ -444,6 +368,7 @@ impl CallError {
             | Self::UnsupportedBody { .. }
             | Self::SlowRequest { .. }
             | Self::InvalidOutput { .. }
+            | Self::Protocol { .. }
             | Self::Cancelled
             | Self::Internal { .. } => json!({}),
         };
@@ -456,7 +381,12 @@ impl CallError {
     /// What helps an operator and nobody else.
     pub fn traceback(&self) -> Option<&Traceback> {
         match self {
-            Self::Panicked { traceback, .. } | Self::Internal { traceback } => Some(traceback),
+            Self::Panicked { traceback, .. }
+            | Self::Crashed { traceback, .. }
+            | Self::Exited { traceback, .. }
+            | Self::OutOfMemory { traceback, .. }
+            | Self::Protocol { traceback, .. }
+            | Self::Internal { traceback } => Some(traceback),
             _ => None,
         }
     }
@@ -465,8 +395,18 @@ impl CallError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded { retry_after, .. } | Self::OverBudget { retry_after, .. } => {
+                Some(*retry_after)
+            }
             _ => None,
         }
     }
+}
+
+/// A flag is told only where it is up.
+fn with_flag(mut facts: Value, name: &str, is_up: bool) -> Value {
+    if is_up {
+        facts[name] = true.into();
+    }
+    facts
 }
