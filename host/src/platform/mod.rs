@@ -5,6 +5,7 @@
     reason = "the operating system: every block says why it holds"
 )]
 
+pub mod crash;
 mod library;
 
 pub use library::{Library, OpenError};
