@@ -24,5 +24,5 @@ pub use rejection::{Refused, Rejection};
 pub use scan::{Scan, ScanError, scan};
 pub use staging::{Staged, StagingArea, StagingError};
 pub use static_check::{Format, Platform, static_check, static_check_for};
-pub use symbolize::tidy_path;
+pub use symbolize::{Named, tidy_path};
 pub use trust::Distrust;

@@ -8,7 +8,7 @@ use bulkhead_plugin::abi::{LoadError, Module};
 
 use super::rejection::{Rejection, printable};
 use super::staging::Staged;
-use super::symbolize::symbolize;
+use super::symbolize::{Named, name_crash, symbolize};
 use crate::platform::{Library, OpenError};
 
 /// A plugin's library, open until the process ends.
@@ -29,9 +29,19 @@ pub struct Symbols {
 }
 
 impl Symbols {
+    /// Those of the library at `path`, whose address 0 is at `base` in the process that it runs in.
+    pub fn new(path: PathBuf, base: Option<u64>) -> Self {
+        Self { path, base }
+    }
+
     /// A backtrace's addresses as text, one frame a line.
     pub fn name(&self, addresses: &[u64]) -> String {
         symbolize(&self.path, self.base, addresses)
+    }
+
+    /// Names the instruction at which a process died, and its callers: what a crash report has.
+    pub fn name_crash(&self, ip: u64, backtrace: &[u64]) -> Named {
+        name_crash(&self.path, self.base, ip, backtrace)
     }
 }
 
@@ -49,10 +59,7 @@ pub fn open(staged: &Staged) -> Result<Opened, Rejection> {
     let manifest: FullManifest = serde_json::from_str(&manifest)
         .map_err(|error| detail(format!("its manifest: {error}")))?;
     check_same(staged, &manifest)?;
-    let symbols = Symbols {
-        path: staged.path.clone(),
-        base: library.base,
-    };
+    let symbols = Symbols::new(staged.path.clone(), library.base);
     Ok(Opened {
         module: library.module,
         manifest,

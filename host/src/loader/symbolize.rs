@@ -1,82 +1,212 @@
 //! Names the raw addresses of a backtrace from the staged file. Nothing of it runs in a plugin.
 
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use addr2line::{Loader, demangle_auto};
+use object::read::ReadCache;
+use object::{Object, ObjectSegment};
 
 /// Functions in which every panic's backtrace begins: the panic machinery, and the hook above it.
 const MACHINERY: &[&str] = &["panic_fmt", "begin_panic", "panic_any", "panic_display"];
 /// Functions in which every call's backtrace ends: what lies below is the guard and the host.
 const GUARD: &str = "bulkhead_plugin::abi::guard";
+/// Where the standard library's functions begin, behind the `<` of a trait's.
+const RUNTIME: &[&str] = &["std::", "core::", "alloc::", "rust_", "__rust", "_rust"];
+/// The longest name of a function, in characters.
+const MAX_NAME: usize = 512;
+
+/// A death's place, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The plugin's innermost function, but those of the standard library.
+    pub function: Option<String>,
+    /// One frame a line, innermost first.
+    pub text: String,
+}
 
 /// The names of `addresses` (innermost first) that lie in the library at `path`, which is mapped
 /// at `base`; one frame a line, from the code that panicked to the plugin's entry. Addresses in the
 /// host or the system are left out. Where nothing can be named, the addresses themselves.
 pub(super) fn symbolize(path: &Path, base: Option<u64>, addresses: &[u64]) -> String {
-    let (Some(base), Ok(loader)) = (base, Loader::new(path)) else {
+    let Some(image) = Image::open(path, base) else {
         return raw(addresses);
     };
-    let offsets = addresses
-        .iter()
-        .filter_map(|address| address.checked_sub(base));
-    // A return address is behind its call.
-    let frames: Vec<_> = offsets
-        .flat_map(|offset| frames(&loader, offset.saturating_sub(1)))
-        .collect();
-    let is_machinery = |frame: &String| MACHINERY.iter().any(|name| frame.contains(name));
+    let frames = image.callers(addresses);
+    let is_machinery = |frame: &Frame| frame.is_one_of(MACHINERY);
     let begin = frames.iter().rposition(is_machinery).map_or(0, |at| at + 1);
-    let end = frames
-        .iter()
-        .position(|frame| frame.contains(GUARD))
-        .unwrap_or(frames.len());
-    let shown = frames
-        .get(begin..end)
+    lines(up_to_guard(&frames, begin))
+}
+
+/// The names of what died at `ip`, whose callers are in `backtrace` (innermost first, `ip` itself
+/// may come before them). The same rules as for a panic.
+pub(super) fn name_crash(path: &Path, base: Option<u64>, ip: u64, backtrace: &[u64]) -> Named {
+    let callers = backtrace.strip_prefix(&[ip]).unwrap_or(backtrace);
+    let Some(image) = Image::open(path, base) else {
+        return Named {
+            function: None,
+            text: raw(&[&[ip], callers].concat()),
+        };
+    };
+    let outside = image.offset(ip).is_none();
+    let mut frames = image.exact(ip);
+    frames.extend(image.callers(callers));
+    let shown = up_to_guard(&frames, end_of_panic(&frames));
+    let function = shown.iter().find(|frame| !frame.is_runtime());
+    let function = function.or(shown.first()).map(|it| it.function.clone());
+    let text = match &function {
+        Some(function) if outside => format!(
+            "in code outside the plugin, called from {function}\n{}",
+            lines(shown)
+        ),
+        None if outside => "in code outside the plugin".to_owned(),
+        Some(_) => lines(shown),
+        None => raw(&[&[ip], callers].concat()),
+    };
+    Named { function, text }
+}
+
+/// Where the frames of a panic end that ended the process, if it was one. A panic further out is
+/// another story: code can fault while it unwinds.
+fn end_of_panic(frames: &[Frame]) -> usize {
+    let runtime = frames.iter().take_while(|frame| frame.is_runtime());
+    let machinery = runtime.enumerate().filter(|it| it.1.is_one_of(MACHINERY));
+    machinery.last().map_or(0, |(at, _)| at + 1)
+}
+
+/// The frames from `begin` to the plugin's entry, or all of them if there are none.
+fn up_to_guard(frames: &[Frame], begin: usize) -> &[Frame] {
+    let guard = frames.iter().position(|frame| frame.is_one_of(&[GUARD]));
+    frames
+        .get(begin..guard.unwrap_or(frames.len()))
         .filter(|shown| !shown.is_empty())
-        .unwrap_or(&frames);
-    let numbered = shown
-        .iter()
-        .enumerate()
-        .map(|(number, frame)| format!("{number}: {frame}"));
-    numbered.collect::<Vec<_>>().join("\n")
+        .unwrap_or(frames)
+}
+
+fn lines(frames: &[Frame]) -> String {
+    let numbered = frames.iter().enumerate();
+    let lines = numbered.map(|(number, frame)| format!("{number}: {frame}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn raw(addresses: &[u64]) -> String {
+    let lines = addresses.iter().map(|address| format!("{address:#x}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A function that was running, and the place in its source where it was.
+struct Frame {
+    function: String,
+    place: Option<String>,
+}
+
+impl Frame {
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.function.contains(name))
+    }
+
+    /// Whether it is the standard library's, which no author looks for.
+    fn is_runtime(&self) -> bool {
+        let name = self.function.trim_start_matches('<');
+        RUNTIME.iter().any(|start| name.starts_with(start))
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{} at {place}", self.function),
+            None => f.write_str(&self.function),
+        }
+    }
+}
+
+/// A library's file, and where it was mapped.
+struct Image {
+    loader: Loader,
+    base: u64,
+    /// The file's own addresses that are mapped.
+    extent: Range<u64>,
+}
+
+impl Image {
+    fn open(path: &Path, base: Option<u64>) -> Option<Self> {
+        Some(Self {
+            base: base?,
+            extent: extent(path)?,
+            loader: Loader::new(path).ok()?,
+        })
+    }
+
+    /// The address as the file counts, if it lies in the library.
+    fn offset(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.base)?;
+        self.extent.contains(&offset).then_some(offset)
+    }
+
+    /// The functions that were at `address`.
+    fn exact(&self, address: u64) -> Vec<Frame> {
+        let offset = self.offset(address);
+        offset.map_or_else(Vec::new, |offset| frames(&self.loader, offset))
+    }
+
+    /// The functions that would have been returned to.
+    fn callers(&self, addresses: &[u64]) -> Vec<Frame> {
+        let offsets = addresses.iter().filter_map(|address| self.offset(*address));
+        // A return address is behind its call.
+        offsets
+            .flat_map(|offset| frames(&self.loader, offset.saturating_sub(1)))
+            .collect()
+    }
+}
+
+fn extent(path: &Path) -> Option<Range<u64>> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    let file = object::File::parse(&cache).ok()?;
+    let segments = || file.segments();
+    let start = segments().map(|it| it.address()).min()?;
+    let end = segments().map(|it| it.address().saturating_add(it.size()));
+    Some(start..end.max()?)
 }
 
 /// The function at an offset, after those that were inlined into it there.
-fn frames(loader: &Loader, offset: u64) -> Vec<String> {
+fn frames(loader: &Loader, offset: u64) -> Vec<Frame> {
     let symbol = loader
         .find_symbol(offset)
-        .map(|name| demangle_auto(name.into(), None).into_owned());
+        .map(|name| printable(&demangle_auto(name.into(), None)));
     let mut named = Vec::new();
     if let Ok(mut frames) = loader.find_frames(offset) {
         while let Ok(Some(frame)) = frames.next() {
             let function = frame
                 .function
-                .and_then(|name| Some(name.demangle().ok()?.into_owned()));
+                .and_then(|name| Some(printable(&name.demangle().ok()?)));
             // Line tables alone name no functions, but the symbol table does.
             let Some(function) = function.or_else(|| symbol.clone()) else {
                 continue;
             };
             let place = frame
                 .location
-                .and_then(|place| Some((place.file?, place.line?)));
-            named.push(match place {
-                Some((file, line)) => format!("{function} at {}:{line}", tidy_path(file)),
-                None => function,
-            });
+                .and_then(|place| Some((place.file?, place.line?)))
+                .map(|(file, line)| format!("{}:{line}", printable(tidy_path(file))));
+            named.push(Frame { function, place });
         }
     }
     if named.is_empty() {
-        symbol.into_iter().collect()
-    } else {
-        named
+        let nowhere = |function| Frame {
+            function,
+            place: None,
+        };
+        return symbol.into_iter().map(nowhere).collect();
     }
+    named
 }
 
-fn raw(addresses: &[u64]) -> String {
-    addresses
-        .iter()
-        .map(|address| format!("{address:#x}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+/// A file may name its functions as it likes.
+fn printable(name: &str) -> String {
+    let tame = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name.chars().take(MAX_NAME).map(tame).collect()
 }
 
 /// A source path as it helps an author, without the folders of the machine that built it: from the
@@ -97,27 +227,4 @@ pub fn tidy_path(path: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_tells_nothing_of_the_machine() {
-        let registry = "/home/ann/.cargo/registry/src/index-1949/png-0.18.0/src/decoder.rs";
-        assert_eq!(tidy_path(registry), "png-0.18.0/src/decoder.rs");
-        assert_eq!(
-            tidy_path("/home/ann/palette/src/lib.rs:3:4"),
-            "palette/src/lib.rs:3:4"
-        );
-        assert_eq!(tidy_path("plugins/qr/src/lib.rs"), "plugins/qr/src/lib.rs");
-        assert_eq!(
-            tidy_path("/rustc/abc/library/core/src/option.rs"),
-            "core/src/option.rs"
-        );
-        assert_eq!(tidy_path("/odd"), "odd");
-    }
-
-    #[test]
-    fn an_unreadable_file_leaves_the_addresses() {
-        assert_eq!(symbolize(Path::new("/nowhere"), Some(0), &[16]), "0x10");
-    }
-}
+mod tests;

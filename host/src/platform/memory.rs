@@ -252,9 +252,9 @@ impl MappedRequests {
     }
 }
 
-/// Replies as a worker sees them.
+/// Replies as a worker sees them. Mapped until its process ends: a crash is reported there.
 #[derive(Debug)]
-pub struct MappedReplies(MmapRaw);
+pub struct MappedReplies(&'static MmapRaw);
 
 impl MappedReplies {
     /// Maps what a handle of [`ReplyMemory`] is of.
@@ -263,7 +263,8 @@ impl MappedReplies {
     /// When it cannot be opened or mapped.
     pub fn map(handle: Handle) -> io::Result<Self> {
         let file = handle.into_file(true)?;
-        Ok(Self(MmapOptions::new().map_raw(&file)?))
+        let map = MmapOptions::new().map_raw(&file)?;
+        Ok(Self(Box::leak(Box::new(map))))
     }
 
     /// The bytes behind the first page.
@@ -288,7 +289,7 @@ impl MappedReplies {
         true
     }
 
-    /// The first page, for as long as this mapping lives.
+    /// The first page, which `write` leaves alone.
     pub(super) fn report(&self) -> NonNull<u8> {
         NonNull::new(self.0.as_mut_ptr()).expect("a mapping is nowhere at null")
     }

@@ -2,7 +2,8 @@
 //!
 //! One interface with two sides: `linux` is the fast one, `portable` is built of what every system
 //! has and runs on Linux too. `library` opens plugins, `memory` is shared with workers, `channel`
-//! talks with them, `process` starts and ends them, `worker` is what they do first.
+//! talks with them, `process` starts and ends them, `worker` is what they do first and `crash` what
+//! they do last.
 
 #![allow(
     unsafe_code,
@@ -10,6 +11,7 @@
 )]
 
 mod channel;
+pub mod crash;
 mod handle;
 mod library;
 #[cfg(target_os = "linux")]
@@ -26,4 +28,4 @@ pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};
 pub use process::{Exit, Output, Process, Spawned, Spawner, WORKER};
 pub use side::Side;
-pub use worker::{adopt, is_worker};
+pub use worker::{adopt, is_worker, report_crashes};
