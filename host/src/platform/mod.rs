@@ -5,6 +5,10 @@
     reason = "the operating system: every block says why it holds"
 )]
 
+mod confine;
 mod library;
+#[cfg(target_os = "linux")]
+mod linux;
 
+pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
 pub use library::{Library, OpenError};
