@@ -11,6 +11,7 @@
 )]
 
 mod channel;
+mod confine;
 pub mod crash;
 mod handle;
 mod library;
@@ -23,6 +24,7 @@ mod side;
 mod worker;
 
 pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
+pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
 pub use handle::Handle;
 pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};

@@ -1,6 +1,16 @@
-//! The fast side, for Linux: sealed memory, packet sockets, process descriptors.
+//! The fast side, for Linux: sealed memory, packet sockets, process descriptors, and what shuts a
+//! worker in.
 
 pub(super) mod channel;
+mod landlock;
+mod limits;
 pub(super) mod memory;
 pub(super) mod process;
+mod prove;
+mod sandbox;
+mod seccomp;
+mod user;
 pub(super) mod worker;
+
+pub(super) use prove::prove;
+pub(super) use sandbox::confine;

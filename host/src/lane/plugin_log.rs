@@ -1,0 +1,62 @@
+//! What plugins say goes into the log, under the ids of the call that they say it in.
+
+use std::sync::Arc;
+
+use bulkhead_plugin::Level;
+use tracing::{debug, error, info, warn};
+use uuid::Uuid;
+
+use crate::call::Call;
+use crate::names::PluginName;
+
+/// The longest line that a plugin may put into the log, in bytes.
+pub(in crate::lane) const MAX_LINE: usize = 4096;
+
+/// Who speaks.
+#[derive(Clone, Debug)]
+pub(in crate::lane) struct Source {
+    request: Arc<str>,
+    job: Uuid,
+    plugin: PluginName,
+}
+
+impl Source {
+    pub(in crate::lane) fn of(call: &Call) -> Self {
+        Self {
+            request: Arc::clone(&call.request_id),
+            job: call.id,
+            plugin: call.plugin.clone(),
+        }
+    }
+}
+
+/// A line by way of the SDK.
+pub(in crate::lane) fn line(source: &Source, level: Level, message: &str) {
+    let message = &message[..message.floor_char_boundary(MAX_LINE)];
+    let (request, job, plugin) = (&*source.request, source.job, source.plugin.as_str());
+    match level {
+        Level::Error => error!(target: "plugin", request, %job, plugin, "{message}"),
+        Level::Warn => warn!(target: "plugin", request, %job, plugin, "{message}"),
+        Level::Info => info!(target: "plugin", request, %job, plugin, "{message}"),
+        Level::Debug => debug!(target: "plugin", request, %job, plugin, "{message}"),
+    }
+}
+
+/// A line on a worker's standard output or error.
+pub(in crate::lane) fn printed(source: Option<&Source>, plugin: &PluginName, line: &str) {
+    let plugin = plugin.as_str();
+    match source {
+        Some(source) => {
+            let (request, job) = (&*source.request, source.job);
+            info!(target: "plugin", request, %job, plugin, printed = true, "{line}");
+        }
+        None => info!(target: "plugin", plugin, printed = true, "{line}"),
+    }
+}
+
+/// What was not written down, because it was too much.
+pub(in crate::lane) fn dropped(source: Option<&Source>, plugin: &PluginName, bytes: u64) {
+    let plugin = plugin.as_str();
+    let request = source.map_or("", |source| &*source.request);
+    warn!(target: "plugin", request, plugin, bytes, "the plugin printed more than the log takes of one call: the rest is dropped");
+}
