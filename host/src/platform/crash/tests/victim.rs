@@ -7,8 +7,11 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::Barrier;
+use std::sync::atomic::Ordering;
 use std::thread;
 
+use super::super::alternate::thread_identity;
+use super::super::handler::TELLER;
 use super::super::{PAGE, guard_thread, install};
 
 /// The name of the test that dies.
@@ -82,6 +85,10 @@ fn die_otherwise(death: &str, page: &Notes) {
         "two" => two(),
         "stackless" => stackless(),
         "forked" => forked(),
+        "again" => {
+            TELLER.store(thread_identity(), Ordering::Relaxed);
+            libc_abort();
+        }
         "scribbled" => {
             (0..72).for_each(|word| page.write(word * 8, u64::MAX));
             null();
