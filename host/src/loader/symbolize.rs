@@ -15,6 +15,8 @@ const MACHINERY: &[&str] = &["panic_fmt", "begin_panic", "panic_any", "panic_dis
 const GUARD: &str = "bulkhead_plugin::abi::guard";
 /// Where the standard library's functions begin, behind the `<` of a trait's.
 const RUNTIME: &[&str] = &["std::", "core::", "alloc::", "rust_", "__rust", "_rust"];
+/// Where its sources were: as it is shipped, and in a toolchain with its sources.
+const RUNTIME_SOURCES: &[&str] = &["/rustc/", "/rustlib/src/rust/library/"];
 /// The longest name of a function, in characters.
 const MAX_NAME: usize = 512;
 
@@ -54,7 +56,7 @@ pub(super) fn name_crash(path: &Path, base: Option<u64>, ip: u64, backtrace: &[u
     let mut frames = image.exact(ip);
     frames.extend(image.callers(callers));
     let shown = up_to_guard(&frames, end_of_panic(&frames));
-    let function = shown.iter().find(|frame| !frame.is_runtime());
+    let function = shown.iter().find(|frame| !frame.is_runtime);
     let function = function.or(shown.first()).map(|it| it.function.clone());
     let text = match &function {
         Some(function) if outside => format!(
@@ -71,7 +73,7 @@ pub(super) fn name_crash(path: &Path, base: Option<u64>, ip: u64, backtrace: &[u
 /// Where the frames of a panic end that ended the process, if it was one. A panic further out is
 /// another story: code can fault while it unwinds.
 fn end_of_panic(frames: &[Frame]) -> usize {
-    let runtime = frames.iter().take_while(|frame| frame.is_runtime());
+    let runtime = frames.iter().take_while(|frame| frame.is_runtime);
     let machinery = runtime.enumerate().filter(|it| it.1.is_one_of(MACHINERY));
     machinery.last().map_or(0, |(at, _)| at + 1)
 }
@@ -100,17 +102,27 @@ fn raw(addresses: &[u64]) -> String {
 struct Frame {
     function: String,
     place: Option<String>,
+    /// Whether it is the standard library's, which no author looks for.
+    is_runtime: bool,
 }
 
 impl Frame {
-    fn is_one_of(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.function.contains(name))
+    /// Debug information may name a function without its module, and a symbol has no source.
+    fn new(function: String, place: Option<(&str, u32)>) -> Self {
+        let name = function.trim_start_matches('<');
+        let file = place.map_or("", |(file, _)| file);
+        let is_runtime = RUNTIME.iter().any(|start| name.starts_with(start))
+            || RUNTIME_SOURCES.iter().any(|part| file.contains(part));
+        let place = place.map(|(file, line)| format!("{}:{line}", printable(tidy_path(file))));
+        Self {
+            function,
+            place,
+            is_runtime,
+        }
     }
 
-    /// Whether it is the standard library's, which no author looks for.
-    fn is_runtime(&self) -> bool {
-        let name = self.function.trim_start_matches('<');
-        RUNTIME.iter().any(|start| name.starts_with(start))
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.function.contains(name))
     }
 }
 
@@ -188,17 +200,13 @@ fn frames(loader: &Loader, offset: u64) -> Vec<Frame> {
             };
             let place = frame
                 .location
-                .and_then(|place| Some((place.file?, place.line?)))
-                .map(|(file, line)| format!("{}:{line}", printable(tidy_path(file))));
-            named.push(Frame { function, place });
+                .and_then(|place| Some((place.file?, place.line?)));
+            named.push(Frame::new(function, place));
         }
     }
     if named.is_empty() {
-        let nowhere = |function| Frame {
-            function,
-            place: None,
-        };
-        return symbol.into_iter().map(nowhere).collect();
+        let unplaced = |function| Frame::new(function, None);
+        return symbol.into_iter().map(unplaced).collect();
     }
     named
 }

@@ -103,10 +103,7 @@ mod of_this_program {
 #[test]
 fn what_ends_a_process_is_not_what_an_author_looks_for() {
     let frames = |names: &[&str]| -> Vec<Frame> {
-        let frame = |name: &&str| Frame {
-            function: (*name).to_owned(),
-            place: None,
-        };
+        let frame = |name: &&str| Frame::new((*name).to_owned(), None);
         names.iter().map(frame).collect()
     };
     let check = |names, expected| assert_eq!(end_of_panic(&frames(names)), expected, "{names:?}");
@@ -128,6 +125,11 @@ fn what_ends_a_process_is_not_what_an_author_looks_for() {
         ],
         0,
     );
-    assert!(frames(&["<core::option::Option<T> as std::ops::Try>::branch"])[0].is_runtime());
-    assert!(!frames(&["<mine::Guard as core::ops::Drop>::drop"])[0].is_runtime());
+    assert!(frames(&["<core::option::Option<T> as std::ops::Try>::branch"])[0].is_runtime);
+    assert!(!frames(&["<mine::Guard as core::ops::Drop>::drop"])[0].is_runtime);
+    let shipped = "/rustc/5980/library/core/src/ptr/mod.rs";
+    let inlined = Frame::new("read_volatile<u8>".to_owned(), Some((shipped, 1)));
+    assert!(inlined.is_runtime);
+    let own = Frame::new("read<u8>".to_owned(), Some(("core/src/ptr.rs", 1)));
+    assert!(!own.is_runtime);
 }

@@ -21,7 +21,7 @@ use super::trace::{trace, warm_up};
 static STATE: AtomicPtr<State> = AtomicPtr::new(ptr::null_mut());
 /// The thread that tells, 0 while none does. It is not the page that says so: foreign code can write
 /// there, and must not be able to make a death wait for ever.
-static TELLER: AtomicUsize = AtomicUsize::new(0);
+pub(super) static TELLER: AtomicUsize = AtomicUsize::new(0);
 
 struct State {
     page: &'static Page,

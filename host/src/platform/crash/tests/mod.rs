@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -126,7 +126,6 @@ fn each_death_is_told_and_then_died() {
             "{death}: {report:x?} {:x}",
             remains.note(victim::CULPRIT_AT)
         );
-        println!("{death}: {report:x?}");
     }
 }
 
@@ -195,6 +194,13 @@ fn a_page_that_was_scribbled_on_changes_no_death() {
 }
 
 #[test]
+fn who_gives_up_while_telling_waits_for_nobody() {
+    let remains = Remains::of("again");
+    assert_eq!(remains.signal, Some(libc::SIGABRT));
+    assert_eq!((remains.report, remains.frames), (None, 0));
+}
+
+#[test]
 fn a_forked_copy_dies_in_silence() {
     let remains = Remains::of("forked");
     assert_eq!(remains.signal, None);
@@ -220,7 +226,7 @@ fn the_alternate_stack_goes_with_its_guard() {
 }
 
 #[test]
-fn the_first_frame_comes_at_once() {
+fn the_facts_can_be_read_at_the_first_frame() {
     let mut first = Vec::new();
     let mut second = Vec::new();
     for _ in 0..20 {
@@ -230,12 +236,10 @@ fn the_first_frame_comes_at_once() {
         assert!(parse(&victim.read()).is_some());
         assert!(victim.has_sent_frame());
         let complete = victim::clock();
-        let began = Instant::now();
         let remains = victim.end();
         let fault = remains.note(victim::CLOCK_AT);
         first.push(Duration::from_nanos(told - fault));
         second.push(Duration::from_nanos(complete - fault));
-        assert!(began.elapsed() < Duration::from_secs(20));
     }
     first.sort();
     second.sort();

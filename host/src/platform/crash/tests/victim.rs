@@ -1,14 +1,16 @@
 //! The child process of the tests beside it: dies in the way that its environment asks for.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::mem::zeroed;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::Barrier;
+use std::sync::atomic::Ordering;
 use std::thread;
 
+use super::super::alternate::thread_identity;
+use super::super::handler::TELLER;
 use super::super::{PAGE, guard_thread, install};
 
 /// The name of the test that dies.
@@ -53,7 +55,8 @@ fn dies() {
     let (Some(death), Some(page)) = (std::env::var_os(DEATH), std::env::var_os(PAGE_AT)) else {
         return;
     };
-    let page = map(page.as_ref());
+    let page = OpenOptions::new().read(true).write(true).open(page);
+    let page = map(&page.unwrap());
     let no_core = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -82,6 +85,10 @@ fn die_otherwise(death: &str, page: &Notes) {
         "two" => two(),
         "stackless" => stackless(),
         "forked" => forked(),
+        "again" => {
+            TELLER.store(thread_identity(), Ordering::Relaxed);
+            libc_abort();
+        }
         "scribbled" => {
             (0..72).for_each(|word| page.write(word * 8, u64::MAX));
             null();
@@ -101,9 +108,8 @@ impl Notes {
     }
 }
 
-fn map(path: &Path) -> NonNull<u8> {
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    let (file, access) = (file.unwrap(), libc::PROT_READ | libc::PROT_WRITE);
+fn map(file: &File) -> NonNull<u8> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
     let (any, shared) = (ptr::null_mut(), libc::MAP_SHARED);
     // SAFETY: new memory.
     let page = unsafe { libc::mmap(any, PAGE, access, shared, file.as_raw_fd(), 0) };
@@ -214,10 +220,11 @@ fn raise(signal: i32) {
 
 #[inline(never)]
 fn bus() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(PAGE as u64).unwrap();
-    let page = map(file.path());
-    file.as_file().set_len(0).unwrap();
+    // It has no name, so it goes with the process.
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(PAGE as u64).unwrap();
+    let page = map(&file);
+    file.set_len(0).unwrap();
     // SAFETY: none; this is how it dies.
     black_box(unsafe { page.read_volatile() });
 }
