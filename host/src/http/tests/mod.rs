@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{HttpLimits, ServerState, Services, router};
+use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::PluginConfig;
 use crate::jobs::{MemoryStore, Retention};
@@ -31,6 +32,8 @@ mod server;
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0;";
 const GIF_BASE64: &str = "R0lGODlhAQABAAAAADs=";
 const MAX_BODY: usize = 1 << 20;
+/// Enough for one of the largest bodies, text and image.
+const BUDGET: u64 = 2 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A plugin's code, for a test.
@@ -135,6 +138,7 @@ fn services(required: &[&str]) -> Services {
         jobs,
         plugins,
         state: Arc::new(ServerState::starting()),
+        budget: Budget::new(BUDGET),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::{MAX_BODY, app};
-use crate::http::{ServerLimits, serve};
+use crate::http::{ServerLimits, Shutdown, serve};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -30,7 +30,10 @@ async fn start(router: Router, limits: ServerLimits) -> Server {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(async move {
-        let shutdown = async { drop(stopped.await) };
+        let shutdown = Shutdown {
+            asked: async { drop(stopped.await) },
+            cancel: || {},
+        };
         serve(listener, router, limits, shutdown, &TaskTracker::new()).await;
     });
     Server {
