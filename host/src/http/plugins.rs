@@ -39,7 +39,7 @@ pub(super) async fn enable(
     State(api): State<Api>,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let status = api.services.plugins.enable_plugin(&name)?;
+    let status = api.services.plugins.enable_plugin(&name).await?;
     Ok(Json(status).into_response())
 }
 

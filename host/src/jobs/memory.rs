@@ -191,12 +191,14 @@ mod tests {
         assert!(store.start(id).is_some());
         assert_eq!(status(), "RUNNING");
         assert!(store.start(id).is_none(), "no job starts twice");
+        assert_eq!(store.unfinished().len(), 1);
         store.end(id, result(1));
         store.end(
             id,
             Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
         );
         assert_eq!(status(), "SUCCESS", "the first end stands");
+        assert!(store.unfinished().is_empty());
     }
 
     #[test]

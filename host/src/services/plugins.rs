@@ -107,12 +107,14 @@ impl PluginManagementService {
         Ok(plugin.status())
     }
 
-    /// Takes a plugin back into service, and lets one that is held back for its crashes try again.
+    /// Takes a plugin back into service, and lets one that is held back for its crashes try again:
+    /// what holds it back may be from before the host was started, so it is opened for that.
     ///
     /// # Errors
     /// As [`status`](Self::status).
-    pub fn enable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+    pub async fn enable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
         let plugin = self.registry.get_plugin(name)?;
+        let _ = plugin.serving().await;
         plugin.enable();
         info!(plugin = plugin.name().as_str(), "plugin was enabled");
         Ok(plugin.status())
