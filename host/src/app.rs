@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::config::Config;
-use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services};
+use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
 use crate::loader::{self, ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
@@ -113,6 +114,7 @@ impl App {
             jobs: Arc::clone(&self.jobs),
             plugins: Arc::clone(&self.plugins),
             state: Arc::clone(&state),
+            budget: Budget::new(self.config.server.budget()),
         };
         let max_body = self.config.server.max_body.as_usize();
         let router = http::router(
@@ -140,7 +142,11 @@ impl App {
                 drain.as_secs()
             );
         };
-        http::serve(listener, router, limits, stopped, &self.tasks).await;
+        let shutdown = Shutdown {
+            asked: stopped,
+            cancel: || self.jobs.cancel_all(),
+        };
+        http::serve(listener, router, limits, shutdown, &self.tasks).await;
         // What callers have left behind may still end well, within reason.
         self.tasks.close();
         let _ = tokio::time::timeout(ABANDONED_CALLS, self.tasks.wait()).await;

@@ -102,14 +102,14 @@ async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelop
 
 /// A turn, and what then serves the call. Who goes away while the call waits gets no turn.
 async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Permit), CallError> {
-    if let Some(serving) = plugin.serving_now() {
-        serving.can_serve()?;
-    }
+    plugin.can_serve()?;
     let permit = tokio::select! {
         biased;
         permit = plugin.admit(Instant::now(), call.deadline) => permit?,
         () = call.until_cancelled() => return Err(CallError::Cancelled),
     };
+    // The turn may have been long in coming.
+    plugin.can_serve()?;
     let serving = match plugin.serving_now() {
         Some(serving) => serving,
         None => opened(plugin, &permit).await?,

@@ -114,6 +114,8 @@ const SPAWNING: &[&str] = &[
     "app.rs",
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
+    // A large body is decoded beside the threads that carry connections.
+    "http/analyze/json.rs",
     "http/server.rs",
     "lane/in_process/threads.rs",
     "runner.rs",

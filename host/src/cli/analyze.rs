@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -14,6 +15,7 @@ use super::exit::{Exit, Failure};
 use super::{Common, logs, plugin_name, print};
 use crate::app::App;
 use crate::call::{Attachment, Payload};
+use crate::config::{BadUnit, Span};
 use crate::names::PluginName;
 use crate::services::{AnalysisRequest, Answer, Refusal};
 
@@ -34,6 +36,10 @@ pub(super) struct Analyze {
     /// The pictures' MIME type [default: what their bytes say]
     #[arg(long, value_name = "TYPE")]
     mime_type: Option<String>,
+    /// How long each call may take, such as 500ms or 5s [default: the plugin's own deadline, which
+    /// counts in any case]
+    #[arg(long, value_name = "SPAN", value_parser = deadline)]
+    deadline: Option<Duration>,
     /// Keep what comes beside the JSON (a thumbnail) in this folder
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
@@ -89,7 +95,7 @@ impl Analyze {
             payload: Payload::Heap(Bytes::from(bytes)),
             options: self.options.clone(),
             request_id: Arc::from(image.to_string_lossy()),
-            deadline: None,
+            deadline: self.deadline,
             held: None,
         };
         match app.analysis.analyze(request).await {
@@ -176,4 +182,12 @@ impl Analyze {
 
 fn options(text: &str) -> Result<Box<RawValue>, String> {
     RawValue::from_string(text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn deadline(text: &str) -> Result<Duration, String> {
+    let span: Span = text.parse().map_err(|error: BadUnit| error.to_string())?;
+    if span < Span::millis(1) {
+        return Err("a call cannot end before it begins: 1ms is the least".to_owned());
+    }
+    Ok(span.duration())
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::status;
 use crate::envelope::{self, Envelope};
-use crate::error::{CallError, Code};
+use crate::error::CallError;
 use crate::services::Refusal;
 
 /// The header with the id of the job that a call was.
@@ -21,6 +21,8 @@ const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 pub(super) struct Failure {
     envelope: Box<Envelope>,
     job: Option<Uuid>,
+    // The rest of the body is not waited for, so that no other request can follow.
+    closes: bool,
 }
 
 impl From<CallError> for Failure {
@@ -29,13 +31,18 @@ impl From<CallError> for Failure {
         Self {
             envelope,
             job: None,
+            closes: leaves_body_unread(&error),
         }
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(Refusal { job, envelope }: Refusal) -> Self {
-        Self { envelope, job }
+        Self {
+            envelope,
+            job,
+            closes: false,
+        }
     }
 }
 
@@ -51,7 +58,7 @@ impl IntoResponse for Failure {
         if let Some(delay) = self.envelope.retry_after() {
             headers.insert(header::RETRY_AFTER, whole_seconds(delay).into());
         }
-        if leaves_body_unread(code) {
+        if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -82,7 +89,10 @@ fn whole_seconds(delay: Duration) -> u64 {
     delay.as_secs().saturating_add(begun).max(1)
 }
 
-/// Codes after which the rest of the body is not waited for, so that no other request can follow.
-fn leaves_body_unread(code: Code) -> bool {
-    matches!(code, Code::PayloadTooLarge | Code::RequestTimeout)
+/// Whether an error stands for a body that was given up on its way in.
+fn leaves_body_unread(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::TooLarge { .. } | CallError::SlowRequest { .. } | CallError::OverBudget { .. }
+    )
 }

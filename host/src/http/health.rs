@@ -106,7 +106,7 @@ fn degraded(plugins: &PluginManagementService) -> Vec<Degraded> {
 fn is_unwell(lifecycle: Lifecycle) -> bool {
     match lifecycle {
         Lifecycle::Loading | Lifecycle::Ready => false,
-        Lifecycle::Quarantined | Lifecycle::Rejected => true,
+        Lifecycle::Disabled | Lifecycle::Quarantined | Lifecycle::Rejected => true,
     }
 }
 

@@ -20,8 +20,9 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 pub use health::ServerState;
-pub use server::{ServerLimits, serve};
+pub use server::{ServerLimits, Shutdown, serve};
 
+use crate::budget::Budget;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 
 /// What the routes call.
@@ -35,6 +36,8 @@ pub struct Services {
     pub plugins: Arc<PluginManagementService>,
     /// Whether requests are welcome.
     pub state: Arc<ServerState>,
+    /// How many bytes of requests are borne.
+    pub budget: Budget,
 }
 
 /// What a request may be.
@@ -60,6 +63,8 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/jobs/{id}", get(jobs::look_up))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::look_up))
+        .route("/v1/plugins/{name}/enable", post(plugins::enable))
+        .route("/v1/plugins/{name}/disable", post(plugins::disable))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     guarded(routes.with_state(Api { services, limits }))

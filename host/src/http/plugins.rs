@@ -34,6 +34,24 @@ pub(super) async fn list(State(api): State<Api>) -> Response {
     Json(Page { items, next_cursor }).into_response()
 }
 
+/// `POST /v1/plugins/{name}/enable`
+pub(super) async fn enable(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let status = api.services.plugins.enable_plugin(&name).await?;
+    Ok(Json(status).into_response())
+}
+
+/// `POST /v1/plugins/{name}/disable`
+pub(super) async fn disable(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let status = api.services.plugins.disable_plugin(&name)?;
+    Ok(Json(status).into_response())
+}
+
 /// `GET /v1/plugins/{name}`
 ///
 /// The name needs no check: what is no name is not in the registry, and that is all it is used for.

@@ -24,6 +24,9 @@ use super::linger::Lingering;
 /// How long to wait when the system has no descriptor left for a connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
+/// How long calls that were cancelled may take to be answered.
+const CANCELLED_WITHIN: Duration = Duration::from_millis(500);
+
 /// How long connections may take to hear that they are over.
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(1);
 
@@ -51,6 +54,14 @@ impl Default for ServerLimits {
     }
 }
 
+/// When the server ends, and what is done then with what does not.
+pub struct Shutdown<F, C> {
+    /// Until the server is asked to stop.
+    pub asked: F,
+    /// Cancels the requests in flight whose time is over.
+    pub cancel: C,
+}
+
 /// What connections hear of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -70,14 +81,13 @@ struct Server {
     places: Arc<Semaphore>,
 }
 
-/// Serves `router` until `shutdown`, and returns when no connection is left
-/// or the time for that is over. Connections run in
-/// tasks of `tasks`.
+/// Serves `router` until `shutdown`, and returns when no connection is left or the time for that is
+/// over. Connections run in tasks of `tasks`.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ServerLimits,
-    shutdown: impl Future<Output = ()>,
+    shutdown: Shutdown<impl Future<Output = ()>, impl FnOnce()>,
     tasks: &TaskTracker,
 ) {
     let (phase, phases) = watch::channel(Phase::Serving);
@@ -90,13 +100,17 @@ pub async fn serve(
     };
     tokio::select! {
         () = accept_all(&listener, &server, tasks) => {}
-        () = shutdown => {}
+        () = shutdown.asked => {}
     }
     drop(listener);
     phase.send_replace(Phase::Draining);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    let ended = tokio::time::timeout(limits.drain, places.acquire_many(all)).await;
-    if ended.is_err() {
+    let within = |time| tokio::time::timeout(time, places.acquire_many(all));
+    if within(limits.drain).await.is_ok() {
+        return;
+    }
+    (shutdown.cancel)();
+    if within(CANCELLED_WITHIN).await.is_err() {
         let cut = limits.connections - places.available_permits();
         warn!(
             connections = cut,
@@ -104,7 +118,7 @@ pub async fn serve(
         );
         phase.send_replace(Phase::Over);
         // Code that blocks its thread cannot be cut off, and is not waited for.
-        let _ = tokio::time::timeout(CUT_OFF_WITHIN, places.acquire_many(all)).await;
+        let _ = within(CUT_OFF_WITHIN).await;
     }
 }
 

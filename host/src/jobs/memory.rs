@@ -84,6 +84,16 @@ impl MemoryStore {
         shard.jobs.get(&id).cloned()
     }
 
+    /// The calls of all jobs that have not ended.
+    pub fn unfinished(&self) -> Vec<Arc<Call>> {
+        let unfinished = |index: usize| -> Vec<_> {
+            let shard = self.lock(index);
+            let calls = shard.jobs.values().filter_map(Job::unfinished);
+            calls.cloned().collect()
+        };
+        (0..SHARDS).flat_map(unfinished).collect()
+    }
+
     /// Whether an id that is not there may well have been: it was made in this store's time.
     pub fn has_forgotten(&self, id: Uuid) -> bool {
         let made = id.get_timestamp().map(|stamp| stamp.to_unix());
@@ -93,7 +103,10 @@ impl MemoryStore {
     }
 
     fn shard(&self, id: Uuid) -> MutexGuard<'_, Shard> {
-        let index = usize::from(id.as_bytes()[15]) % SHARDS;
+        self.lock(usize::from(id.as_bytes()[15]) % SHARDS)
+    }
+
+    fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
         self.shards[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -178,12 +191,14 @@ mod tests {
         assert!(store.start(id).is_some());
         assert_eq!(status(), "RUNNING");
         assert!(store.start(id).is_none(), "no job starts twice");
+        assert_eq!(store.unfinished().len(), 1);
         store.end(id, result(1));
         store.end(
             id,
             Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
         );
         assert_eq!(status(), "SUCCESS", "the first end stands");
+        assert!(store.unfinished().is_empty());
     }
 
     #[test]

@@ -103,6 +103,14 @@ impl Job {
         }
     }
 
+    /// Its call, unless that is over.
+    pub(super) fn unfinished(&self) -> Option<&Arc<Call>> {
+        match &self.state {
+            JobState::Pending { call } | JobState::Running { call, .. } => Some(call),
+            JobState::Ended(_) => None,
+        }
+    }
+
     pub(super) fn start(&mut self) -> Option<Arc<Call>> {
         let JobState::Pending { call } = &self.state else {
             return None;

@@ -17,6 +17,7 @@ pub use metrics::Metrics;
 pub use plugin::{Declaration, OpenPlugin, Plugin, Serving};
 pub use status::{Lifecycle, PluginStatus, RefusedStatus};
 
+use crate::call::Place;
 use crate::error::CallError;
 use crate::names::{PluginName, nearest_first};
 
@@ -58,6 +59,13 @@ impl PluginRegistry {
             .get(name)
             .cloned()
             .ok_or_else(|| entries.explain_absence(name))
+    }
+
+    /// Memory of a plugin's lane for an image of `bytes` bytes, if it is open and has any to give.
+    pub fn place(&self, name: &str, bytes: usize) -> Option<Box<dyn Place>> {
+        let entries = self.entries.load();
+        let serving = entries.plugins.get(name)?.serving_now()?;
+        serving.lane.place(bytes)
     }
 
     /// The names of all plugins, in order.

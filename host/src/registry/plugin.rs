@@ -1,6 +1,7 @@
 //! One plugin: what it declares, what serves it once it was opened, how it has done.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -77,7 +78,11 @@ pub struct Plugin {
     open: OpenPlugin,
     // Shared, so that an opening which a caller has left goes on for the next.
     opening: OnceLock<Shared<BoxFuture<'static, Opened>>>,
+    disabled: AtomicBool,
 }
+
+/// What callers of a plugin hear that an operator has taken out of service.
+const DISABLED: &str = "disabled: an operator took it out of service; it serves again when enabled";
 
 impl Plugin {
     /// A plugin that nobody has called yet.
@@ -91,6 +96,7 @@ impl Plugin {
             metrics,
             open,
             opening,
+            disabled: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +136,34 @@ impl Plugin {
         self.opening.get()?.peek().map(|opened| &**opened)
     }
 
+    /// Whether it may be called right now.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` with the reason.
+    pub fn can_serve(&self) -> Result<(), CallError> {
+        if self.is_disabled() {
+            return Err(CallError::unavailable(DISABLED.to_owned()));
+        }
+        self.serving_now().map_or(Ok(()), Serving::can_serve)
+    }
+
+    /// Takes it out of service: calls are refused, those that run go on.
+    pub fn disable(&self) {
+        self.disabled.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes it back into service, and lifts what its lane holds it back for.
+    pub fn enable(&self) {
+        self.disabled.store(false, Ordering::Relaxed);
+        if let Some(serving) = self.serving_now() {
+            serving.lane.lift();
+        }
+    }
+
+    fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Relaxed)
+    }
+
     /// The right to run one call; waits its turn no longer than the plugin's deadline, or the
     /// caller's where that is shorter.
     ///
@@ -153,6 +187,7 @@ impl Plugin {
     /// Where it stands.
     pub fn lifecycle(&self) -> Lifecycle {
         match self.opened() {
+            _ if self.is_disabled() => Lifecycle::Disabled,
             None => Lifecycle::Loading,
             Some(Err(_)) => Lifecycle::Rejected,
             Some(Ok(serving)) if serving.lane.exhausted().is_some() => Lifecycle::Quarantined,
@@ -187,6 +222,9 @@ impl Plugin {
 
     /// Why it cannot be called, if so.
     pub fn reason(&self) -> Option<String> {
+        if self.is_disabled() {
+            return Some(DISABLED.to_owned());
+        }
         match self.opened()? {
             Ok(serving) => serving.lane.exhausted().map(|exhausted| exhausted.reason),
             Err(reason) => Some(reason.clone()),

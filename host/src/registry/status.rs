@@ -20,6 +20,8 @@ pub enum Lifecycle {
     Loading,
     /// It serves.
     Ready,
+    /// An operator has taken it out of service.
+    Disabled,
     /// It can carry out no call until what holds it up ends.
     Quarantined,
     /// It is not served.
@@ -32,6 +34,7 @@ impl Lifecycle {
         match self {
             Self::Loading => "LOADING",
             Self::Ready => "READY",
+            Self::Disabled => "DISABLED",
             Self::Quarantined => "QUARANTINED",
             Self::Rejected => "REJECTED",
         }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::budget::Reservation;
-use crate::call::{Call, Payload};
+use crate::call::{Call, HeapPlace, Payload, Place};
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::names::PluginName;
@@ -107,6 +107,17 @@ impl AnalysisService {
                 envelope,
             }),
         }
+    }
+
+    /// Memory for an image of `bytes` bytes: that of the plugin's lane where it has any to give, so
+    /// that the image need not be copied there, else the host's own.
+    pub fn place(&self, plugin: Option<&str>, bytes: usize) -> Box<dyn Place> {
+        let name = match plugin {
+            None | Some(DEFAULT) => self.default.as_str(),
+            Some(name) => name,
+        };
+        let place = self.jobs.place(name, bytes);
+        place.unwrap_or_else(|| Box::new(HeapPlace::new(bytes)))
     }
 
     fn call(&self, request: AnalysisRequest) -> Result<Call, CallError> {

@@ -7,10 +7,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::call::Call;
+use crate::call::{Call, Place};
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code, ErrorType};
 use crate::jobs::{Job, MemoryStore};
+use crate::names::PluginName;
 use crate::services::PluginManagementService;
 use crate::validation::Output;
 
@@ -22,14 +23,14 @@ pub struct JobManagementService {
     naming: Arc<Naming>,
 }
 
-/// Panics whose backtraces are being named.
+/// Calls whose backtraces are being named.
 #[derive(Default)]
 struct Naming {
     turn: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
 }
 
-/// The most panics that wait for the names of their functions.
+/// The most calls that wait for the names of their functions.
 const MAX_WAITING: usize = 32;
 
 impl JobManagementService {
@@ -55,6 +56,19 @@ impl JobManagementService {
         id
     }
 
+    /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
+    pub fn place(&self, plugin: &str, bytes: usize) -> Option<Box<dyn Place>> {
+        self.plugins.place(plugin, bytes)
+    }
+
+    /// Tells every call that is not over that nobody waits for it any more.
+    pub fn cancel_all(&self) {
+        self.store
+            .unfinished()
+            .iter()
+            .for_each(|call| call.cancel());
+    }
+
     /// Runs a pending job to its end.
     ///
     /// # Errors
@@ -71,30 +85,31 @@ impl JobManagementService {
         };
         let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
         self.store.end(id, outcome.clone());
-        self.tell(call, &outcome);
+        self.tell(&call, &outcome);
         outcome
     }
 
-    fn tell(&self, call: Arc<Call>, outcome: &Result<Output, Box<Envelope>>) {
+    fn tell(&self, call: &Call, outcome: &Result<Output, Box<Envelope>>) {
         match outcome {
             Ok(_) => {
                 debug!(request = &*call.request_id, job = %call.id, plugin = call.plugin.as_str(), "call succeeded")
             }
             Err(envelope) if has_backtrace(envelope.code()) => {
-                self.tell_later(call, envelope.clone())
+                self.tell_later(Named::of(call), envelope.clone())
             }
-            Err(envelope) => tell_failure(&call, envelope),
+            Err(envelope) => tell_failure(&Named::of(call), envelope),
         }
     }
 
     /// Naming a backtrace's functions takes long and much memory: the answer does not wait for it,
-    /// it is done for one panic at a time, and beyond a bound not at all.
-    fn tell_later(&self, call: Arc<Call>, mut envelope: Box<Envelope>) {
+    /// it is done for one call at a time, and beyond a bound not at all.
+    fn tell_later(&self, call: Named, mut envelope: Box<Envelope>) {
         let naming = Arc::clone(&self.naming);
         if naming.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
             naming.waiting.fetch_sub(1, Ordering::Relaxed);
-            envelope.internal.traceback =
-                "too many panics at a time to name each".to_owned().into();
+            envelope.internal.traceback = "too many at a time to name the functions of each"
+                .to_owned()
+                .into();
             return tell_failure(&call, &envelope);
         }
         self.tasks.spawn(async move {
@@ -148,13 +163,30 @@ fn has_backtrace(code: Code) -> bool {
     code == Code::Panic || code.is_crash()
 }
 
+/// What the log says of a call. Not the call itself: its image need not be kept for that.
+struct Named {
+    request: Arc<str>,
+    job: Uuid,
+    plugin: PluginName,
+    generation: String,
+}
+
+impl Named {
+    fn of(call: &Call) -> Self {
+        let generation = call.generation().map(|digest| digest.short());
+        Self {
+            request: Arc::clone(&call.request_id),
+            job: call.id,
+            plugin: call.plugin.clone(),
+            generation: generation.unwrap_or_default(),
+        }
+    }
+}
+
 /// One line for a call that ended badly, with all that is known.
-fn tell_failure(call: &Call, envelope: &Envelope) {
-    let (request, job, plugin) = (&*call.request_id, call.id, call.plugin.as_str());
-    let generation = call
-        .generation()
-        .map(|digest| digest.short())
-        .unwrap_or_default();
+fn tell_failure(call: &Named, envelope: &Envelope) {
+    let (request, job, plugin) = (&*call.request, call.job, call.plugin.as_str());
+    let generation = call.generation.as_str();
     let (word, error_type) = envelope.code().words();
     let message = envelope.error.message.as_str();
     let traceback = envelope.internal.traceback.as_str();

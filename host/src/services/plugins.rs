@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use tracing::{info, warn};
 
-use crate::call::Call;
+use crate::call::{Call, Place};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
@@ -105,6 +105,35 @@ impl PluginManagementService {
         let plugin = self.registry.get_plugin(name)?;
         let _ = plugin.serving().await;
         Ok(plugin.status())
+    }
+
+    /// Takes a plugin back into service, and lets one that is held back for its crashes try again:
+    /// what holds it back may be from before the host was started, so it is opened for that.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub async fn enable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+        let plugin = self.registry.get_plugin(name)?;
+        let _ = plugin.serving().await;
+        plugin.enable();
+        info!(plugin = plugin.name().as_str(), "plugin was enabled");
+        Ok(plugin.status())
+    }
+
+    /// Takes a plugin out of service: its calls are refused until it is enabled. What runs goes on.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn disable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+        let plugin = self.registry.get_plugin(name)?;
+        plugin.disable();
+        info!(plugin = plugin.name().as_str(), "plugin was disabled");
+        Ok(plugin.status())
+    }
+
+    /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
+    pub fn place(&self, plugin: &str, bytes: usize) -> Option<Box<dyn Place>> {
+        self.registry.place(plugin, bytes)
     }
 
     /// Runs one call, through the runner.

@@ -64,13 +64,13 @@ const WRONG_VALUES: &str = r#"
 [plugin.qr] read = '/data'
 2:8: `plugin.qr.read`: invalid type: string "/data", expected a sequence
 [plugin.qr] read = ['/data', 'models']
-2:18: `plugin.qr.read`: `models` is no absolute path
+2:8: `plugin.qr.read`: `models` is no absolute path
 [plugin.qr] env = ['HOME', 'LD_PRELOAD']
-2:16: `plugin.qr.env`: `LD_PRELOAD` is handed to no plugin, as nothing is that begins with LD_
+2:7: `plugin.qr.env`: `LD_PRELOAD` is handed to no plugin, as nothing is that begins with LD_
 [plugin.qr] env = ['BULKHEAD_STATE']
-2:8: `plugin.qr.env`: `BULKHEAD_STATE` is handed to no plugin, as nothing is that begins with BULKHEAD_
+2:7: `plugin.qr.env`: `BULKHEAD_STATE` is handed to no plugin, as nothing is that begins with BULKHEAD_
 [plugin.qr] env = ['A=B']
-2:8: `plugin.qr.env`: `A=B` is no name of a variable
+2:7: `plugin.qr.env`: `A=B` is no name of a variable
 [workers] platform = 'windows'
 2:12: `workers.platform`: no platform is called `windows`: there are `auto`, `linux` and `portable`
 [workers] sandbox = 'on'

@@ -1,15 +1,23 @@
 //! Base64, and where it is none. Strict: two texts never stand for the same bytes.
 
-use base64_simd::STANDARD;
+use base64_simd::{AsOut, STANDARD};
 
-/// The bytes that `text` stands for.
+/// How many bytes `text` stands for, if it stands for any.
 ///
 /// # Errors
 /// What is wrong, and at which position.
-pub(super) fn decode(text: &str) -> Result<Vec<u8>, String> {
-    STANDARD
-        .decode_to_vec(text.as_bytes())
-        .map_err(|_| explain(text))
+pub(super) fn decoded_length(text: &str) -> Result<usize, String> {
+    let length = STANDARD.decoded_length(text.as_bytes());
+    length.map_err(|_| explain(text))
+}
+
+/// Puts the bytes that `text` stands for to the front of `space`, which has room for them.
+///
+/// # Errors
+/// What is wrong, and at which position.
+pub(super) fn decode(text: &str, space: &mut [u8]) -> Result<(), String> {
+    let decoded = STANDARD.decode(text.as_bytes(), space.as_out());
+    decoded.map(drop).map_err(|_| explain(text))
 }
 
 /// Appends `bytes` to a text.

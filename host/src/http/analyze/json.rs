@@ -2,34 +2,78 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use axum::body::Body;
 use bytes::Bytes;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::body::{Held, Intake};
 use super::{Parts, base64, fields};
+use crate::call::{Payload, Place};
 use crate::error::CallError;
+use crate::http::Api;
+use crate::services::AnalysisService;
 
 const NAMES: [&str; 4] = ["plugin", "image", "mime_type", "options"];
+
+/// Bodies larger than this are read off the threads that carry connections: a call beside it would
+/// wait for milliseconds.
+const LARGE: usize = 4 << 20;
+
+/// The text, and the image that is decoded from it.
+fn weigh(bytes: u64) -> u64 {
+    bytes + bytes / 4 * 3
+}
 
 /// What a body of JSON says.
 ///
 /// # Errors
-/// `malformed_request` with line and column.
-pub(super) fn read(body: &[u8]) -> Result<Parts, CallError> {
+/// `malformed_request` with line and column, and all that keeps the body from arriving.
+pub(super) async fn receive(body: Body, api: &Api) -> Result<Parts, CallError> {
+    let mut intake = Intake::open(body, api, weigh)?;
+    let (body, held) = (intake.whole().await?, intake.held());
+    drop(intake);
+    if body.len() <= LARGE {
+        return read(&body, &held, &api.services.analysis);
+    }
+    let analysis = Arc::clone(&api.services.analysis);
+    // What is held goes along: a caller that hangs up does not free the memory at once.
+    let reading = tokio::task::spawn_blocking(move || read(&body, &held, &analysis));
+    reading
+        .await
+        .unwrap_or_else(|lost| Err(CallError::internal(format!("reading the body: {lost}"))))
+}
+
+fn read(body: &[u8], held: &Held, analysis: &AnalysisService) -> Result<Parts, CallError> {
     let fields: Fields<'_> = serde_json::from_slice(body)
         .map_err(|error| CallError::malformed(format_args!("the JSON body: {error}")))?;
+    let plugin = fields.plugin.flatten().map(|plugin| plugin.0.into_owned());
     let image = fields.image.flatten().unwrap_or_default();
-    let image = base64::decode(&image.0)
+    let image = decode(&image.0, |bytes| analysis.place(plugin.as_deref(), bytes))
         .map_err(|fault| CallError::malformed(format_args!("image is no base64: {fault}")))?;
     let options = fields.options.flatten();
+    let held = held.take(image.as_slice().len() + options.map_or(0, |it| it.get().len()));
     Ok(Parts {
-        plugin: fields.plugin.flatten().map(|plugin| plugin.0.into_owned()),
-        image: Bytes::from(image),
+        plugin,
+        image,
         mime_type: fields.mime_type.map(text_or_nothing).unwrap_or_default(),
         options: options.map(RawValue::to_owned),
+        held,
     })
+}
+
+/// Decodes straight into the place that there is for so many bytes.
+fn decode(text: &str, place: impl FnOnce(usize) -> Box<dyn Place>) -> Result<Payload, String> {
+    let length = base64::decoded_length(text)?;
+    if length == 0 {
+        return Ok(Payload::Heap(Bytes::new()));
+    }
+    let mut place = place(length);
+    base64::decode(text, place.bytes_mut())?;
+    Ok(Payload::Slot(place.keep(length)))
 }
 
 /// The text, or an empty one where the value is no text at all.

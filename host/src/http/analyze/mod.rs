@@ -2,35 +2,40 @@
 
 mod base64;
 mod body;
+mod deadline;
 mod fields;
 mod form;
+mod image;
 mod json;
 mod multipart;
 mod query;
 
-use std::sync::Arc;
-
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use super::Api;
 use super::answer::{self, Failure};
 use super::request_id::RequestId;
-use super::{Api, HttpLimits};
+use crate::budget::Reservation;
 use crate::call::{Attachment, Payload};
 use crate::error::CallError;
 use crate::services::{AnalysisRequest, Answer};
+use body::Intake;
 use form::Form;
+use image::Image;
+use query::Query;
 
 /// What the three bodies come down to.
 struct Parts {
     plugin: Option<String>,
-    image: Bytes,
+    image: Payload,
     /// Empty where there is none, or none that is text: the chain has the words for that.
     mime_type: String,
     options: Option<Box<RawValue>>,
+    held: Option<Reservation>,
 }
 
 /// `POST /v1/analyze`
@@ -39,8 +44,17 @@ pub(super) async fn analyze(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let parts = read(request, api.limits).await?;
-    let request = parts.into_request(id.text());
+    let deadline = deadline::read(request.headers())?;
+    let parts = read(request, &api).await?;
+    let request = AnalysisRequest {
+        plugin: parts.plugin,
+        payload: parts.image,
+        mime_type: parts.mime_type,
+        options: parts.options,
+        request_id: id.text(),
+        deadline,
+        held: parts.held,
+    };
     let answered = api.services.analysis.analyze(request).await?;
     let mut response = answer::json(document(&answered));
     answer::name_job(&mut response, answered.job);
@@ -48,7 +62,7 @@ pub(super) async fn analyze(
 }
 
 /// Everything that can be refused before the body is read, is.
-async fn read(request: Request, limits: HttpLimits) -> Result<Parts, CallError> {
+async fn read(request: Request, api: &Api) -> Result<Parts, CallError> {
     let (head, body) = request.into_parts();
     let form = Form::of(&head.headers)?;
     body::check_encoding(&head.headers)?;
@@ -56,33 +70,37 @@ async fn read(request: Request, limits: HttpLimits) -> Result<Parts, CallError> 
     match form {
         Form::Json => {
             query.refuse_any("a JSON body")?;
-            json::read(&body::read(body, limits).await?)
+            json::receive(body, api).await
         }
         Form::Multipart { content_type } => {
             query.refuse_any("a multipart body")?;
-            multipart::read(content_type, body::read(body, limits).await?).await
+            multipart::receive(content_type, body, api).await
         }
-        Form::Raw { mime_type } => Ok(Parts {
-            plugin: query.plugin,
-            image: Bytes::from(body::read(body, limits).await?),
-            mime_type,
-            options: query.options,
-        }),
+        Form::Raw { mime_type } => raw(query, mime_type, body, api).await,
     }
 }
 
-impl Parts {
-    fn into_request(self, request_id: Arc<str>) -> AnalysisRequest {
-        AnalysisRequest {
-            plugin: self.plugin,
-            payload: Payload::Heap(self.image),
-            mime_type: self.mime_type,
-            options: self.options,
-            request_id,
-            deadline: None,
-            held: None,
+/// A body that is the image itself.
+async fn raw(query: Query, mime_type: String, body: Body, api: &Api) -> Result<Parts, CallError> {
+    let mut intake = Intake::open(body, api, |bytes| bytes)?;
+    let mut image = match intake.announced() {
+        None | Some(0) => Image::Growing(Vec::new()),
+        Some(bytes) => {
+            let plugin = query.plugin.as_deref();
+            Image::placed(api.services.analysis.place(plugin, bytes))
         }
+    };
+    while let Some(chunk) = intake.next().await? {
+        image.push(&chunk)?;
     }
+    let image = image.into_payload();
+    Ok(Parts {
+        plugin: query.plugin,
+        held: intake.held().take(image.as_slice().len()),
+        image,
+        mime_type,
+        options: query.options,
+    })
 }
 
 /// The plugin's own bytes with ours around them: nothing is parsed a second time.

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{HttpLimits, ServerState, Services, router};
+use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::PluginConfig;
 use crate::jobs::{MemoryStore, Retention};
@@ -23,14 +24,20 @@ use crate::services::{AnalysisService, JobManagementService, PluginManagementSer
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 
 mod bodies;
+mod budget;
+mod deadlines;
 mod edges;
 mod json;
+mod lanes;
+mod places;
 mod resources;
 mod server;
 
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\0\0\0;";
 const GIF_BASE64: &str = "R0lGODlhAQABAAAAADs=";
 const MAX_BODY: usize = 1 << 20;
+/// Enough for one of the largest bodies, text and image.
+const BUDGET: u64 = 2 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A plugin's code, for a test.
@@ -75,6 +82,10 @@ fn copies(call: &Call) -> Outcome {
 }
 
 fn plugin(name: &str, code: fn(&Call) -> Outcome) -> Arc<Plugin> {
+    plugin_in(name, Arc::new(Double(code)))
+}
+
+fn plugin_in(name: &str, lane: Arc<dyn Lane>) -> Arc<Plugin> {
     let declaration = Declaration {
         name: PluginName::parse(name).unwrap(),
         version: semver::Version::new(1, 2, 3),
@@ -84,7 +95,7 @@ fn plugin(name: &str, code: fn(&Call) -> Outcome) -> Arc<Plugin> {
         file: format!("lib{name}.so"),
         digest: Digest::new([7; 32]),
     };
-    let open = move || std::future::ready(Ok(serving(code))).boxed();
+    let open = move || std::future::ready(Ok(serving(Arc::clone(&lane)))).boxed();
     Arc::new(Plugin::new(
         declaration,
         PluginConfig::default(),
@@ -92,10 +103,10 @@ fn plugin(name: &str, code: fn(&Call) -> Outcome) -> Arc<Plugin> {
     ))
 }
 
-fn serving(code: fn(&Call) -> Outcome) -> Serving {
+fn serving(lane: Arc<dyn Lane>) -> Serving {
     let schema = json!({ "type": "object" });
     Serving {
-        lane: Arc::new(Double(code)),
+        lane,
         options: OptionsSchema::compile(&schema).unwrap(),
         output: OutputRules::compile(1 << 20, &schema, SchemaCheck::Never).unwrap(),
         options_schema: schema.clone(),
@@ -104,9 +115,12 @@ fn serving(code: fn(&Call) -> Outcome) -> Serving {
 }
 
 fn services(required: &[&str]) -> Services {
+    services_of(required, [plugin("echo", echo), plugin("copies", copies)])
+}
+
+fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>) -> Services {
     let registry = Arc::new(PluginRegistry::default());
-    registry.register(plugin("echo", echo));
-    registry.register(plugin("copies", copies));
+    plugins.into_iter().for_each(|it| registry.register(it));
     registry.set_refused(vec![RefusedStatus {
         file: "libbroken.so".to_owned(),
         name: Some(PluginName::parse("broken").unwrap()),
@@ -135,6 +149,7 @@ fn services(required: &[&str]) -> Services {
         jobs,
         plugins,
         state: Arc::new(ServerState::starting()),
+        budget: Budget::new(BUDGET),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::{MAX_BODY, app};
-use crate::http::{ServerLimits, serve};
+use crate::http::{ServerLimits, Shutdown, serve};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -26,11 +26,22 @@ struct Server {
 }
 
 async fn start(router: Router, limits: ServerLimits) -> Server {
+    start_with(router, limits, || {}).await
+}
+
+async fn start_with(
+    router: Router,
+    limits: ServerLimits,
+    cancel: impl FnOnce() + Send + 'static,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(async move {
-        let shutdown = async { drop(stopped.await) };
+        let shutdown = Shutdown {
+            asked: async { drop(stopped.await) },
+            cancel,
+        };
         serve(listener, router, limits, shutdown, &TaskTracker::new()).await;
     });
     Server {
@@ -174,6 +185,32 @@ async fn a_stop_cuts_off_what_does_not_end() {
     server.stop.send(()).unwrap();
     server.running.await.unwrap();
     assert_eq!(read(client).await, "");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_when_its_time_is_over_is_still_answered() {
+    let (entered, cancelled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (entered, cancelled) = (Arc::clone(&entered), Arc::clone(&cancelled));
+        get(async move || {
+            entered.notify_one();
+            cancelled.notified().await;
+            "cancelled"
+        })
+    };
+    let limits = ServerLimits {
+        drain: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let router = Router::new().route("/", slow);
+    let server = start_with(router, limits, move || cancelled.notify_one()).await;
+    let client = server
+        .send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    entered.notified().await;
+    server.stop.send(()).unwrap();
+    check(&read(client).await, "200", "cancelled");
+    server.running.await.unwrap();
 }
 
 #[tokio::test]
