@@ -15,14 +15,15 @@ use std::sync::Arc;
 
 use bulkhead::call::{Call, Payload};
 use bulkhead::config::Config;
+use bulkhead::lane::worker::{self, Workers};
 use bulkhead::loader::{self, StagingArea};
 use bulkhead::names::PluginName;
 use bulkhead::registry::PluginRegistry;
 use bulkhead::runner::ToolRunner;
-use bulkhead::services::PluginManagementService;
+use bulkhead::services::{Opener, PluginManagementService};
 use bulkhead::validation::InputLimits;
 use bytes::Bytes;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
@@ -104,9 +105,13 @@ impl Host {
         };
         let runner = ToolRunner::new(Arc::clone(&registry), limits, TaskTracker::new());
         let plugins = PluginManagementService::new(Arc::clone(&registry), runner, Vec::new());
-        plugins.take_over(scan, &config);
         // One thread: what is measured is the hop to the lane's thread and back.
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let opener = Opener {
+            workers: Workers::new(&config.workers, scratch.path()).unwrap(),
+            state: scratch.path().to_owned(),
+        };
+        plugins.take_over(scan, &config, &opener);
         runtime.block_on(plugins.preload(1));
         let name = PluginName::parse("tiny").unwrap();
         Self {
@@ -133,7 +138,11 @@ fn config(scratch: &Path, settings: &str) -> Config {
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(fixture(), folder.join("tiny.so")).unwrap();
     let file = scratch.join("bulkhead.toml");
-    std::fs::write(&file, format!("[plugin.tiny]\n{settings}\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("[plugin.tiny]\nlane = \"in-process\"\n{settings}\n"),
+    )
+    .unwrap();
     let overrides = bulkhead::config::Overrides {
         plugins: Some(folder),
         state: Some(scratch.to_owned()),
@@ -189,4 +198,11 @@ fn options() -> Box<RawValue> {
 }
 
 criterion_group!(benches, calls);
-criterion_main!(benches);
+
+fn main() {
+    // Workers are this very program.
+    if worker::enter().is_none() {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}

@@ -13,13 +13,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, LaneKind, Sandbox};
 use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
+use crate::lane::worker::{self, Workers};
 use crate::loader::{self, ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
 use crate::runner::ToolRunner;
-use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::services::{AnalysisService, JobManagementService, Opener, PluginManagementService};
 use crate::validation::InputLimits;
 
 /// The most bytes of results that are kept in memory for a later look.
@@ -38,6 +39,7 @@ pub struct App {
     /// Where plugins are managed.
     pub plugins: Arc<PluginManagementService>,
     config: Config,
+    workers: Arc<Workers>,
     tasks: TaskTracker,
     // Held for as long as the app lives.
     _lock: File,
@@ -63,6 +65,11 @@ pub enum StartError {
     /// The plugins folder cannot be used.
     #[error(transparent)]
     Plugins(#[from] ScanError),
+    /// Workers are not shut in as the operator insists.
+    #[error(
+        "`workers.sandbox = \"required\"`, and workers cannot be shut in: {0}; set it to \"best-effort\" to run without"
+    )]
+    Sandbox(String),
 }
 
 impl App {
@@ -86,7 +93,13 @@ impl App {
             .filter(|(_, plugin)| plugin.required)
             .map(|(name, _)| name.clone());
         let plugins = PluginManagementService::new(registry, runner, required.collect());
-        plugins.take_over(scan, &config);
+        let workers = Workers::new(&config.workers, &config.state)
+            .map_err(|source| state(&config.state, source))?;
+        let opener = Opener {
+            workers: Arc::clone(&workers),
+            state: config.state.clone(),
+        };
+        plugins.take_over(scan, &config, &opener);
         let plugins = Arc::new(plugins);
         let jobs = Arc::new(JobManagementService::new(
             Arc::clone(&plugins),
@@ -100,9 +113,69 @@ impl App {
             jobs,
             plugins,
             config,
+            workers,
             tasks,
             _lock: lock,
         })
+    }
+
+    /// Shows in a worker that it is shut in, and says what holds it and what does not.
+    ///
+    /// # Errors
+    /// When the operator insists on what cannot be had.
+    pub async fn try_sandbox(&self) -> Result<(), StartError> {
+        let platform = self.workers.side().as_str();
+        let plugins = &self.config.plugins;
+        let settings = [&plugins.defaults]
+            .into_iter()
+            .chain(plugins.named.values());
+        for trusted in settings.filter(|plugin| plugin.lane == LaneKind::InProcess) {
+            let lane = trusted.lane.as_str();
+            warn!(
+                lane,
+                "plugins of this lane can end the host: it is for those that you trust"
+            );
+        }
+        if self.config.workers.sandbox == Sandbox::Off {
+            warn!(
+                platform,
+                "workers are not shut in: `workers.sandbox` is off"
+            );
+            return Ok(());
+        }
+        let proof = worker::prove(&self.workers).await;
+        let insists = self.config.workers.sandbox == Sandbox::Required;
+        match proof {
+            Ok(proof) if proof.is_whole() => {
+                let in_force = proof.measures.join(", ");
+                info!(
+                    platform,
+                    in_force, "workers are shut in, and could not get out"
+                );
+                Ok(())
+            }
+            Ok(proof) => {
+                let in_force = proof.measures.join(", ");
+                let not_in_force = [proof.missing, proof.broken].concat().join(", ");
+                warn!(
+                    platform,
+                    in_force, not_in_force, "workers are shut in, but not wholly"
+                );
+                if insists {
+                    Err(StartError::Sandbox(not_in_force))
+                } else {
+                    Ok(())
+                }
+            }
+            Err(problem) if insists => Err(StartError::Sandbox(problem)),
+            Err(problem) => {
+                warn!(
+                    platform,
+                    problem, "it cannot be shown that workers are shut in"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// Serves HTTP on `listener` until `shutdown`, then lets what runs come to its end, but no

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bulkhead::cli::run()
+    // First of all: a worker is this binary too, and has no use for what follows.
+    bulkhead::lane::worker::enter().unwrap_or_else(bulkhead::cli::run)
 }

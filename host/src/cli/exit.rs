@@ -15,7 +15,7 @@ Exit codes:
   1   at least one picture could not be analysed
   2   the command line is wrong
   69  the host cannot start: its address or its state folder is taken
-  78  the configuration is wrong, or the plugins folder cannot be used";
+  78  the configuration is wrong, the plugins folder cannot be used, or workers are not shut in as it says";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Plugins(error) => error.into(),
+            error @ StartError::Sandbox(_) => Self::new(Exit::Config, error),
             StartError::Staging(error @ StagingError::Unsafe(_)) => {
                 Self::new(Exit::Config, chain(&error))
             }

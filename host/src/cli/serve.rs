@@ -80,6 +80,7 @@ async fn serve(config: Config, stopped: oneshot::Receiver<()>) -> Result<(), Fai
         .local_addr()
         .map_err(|error| cannot_listen(address, &error))?;
     let app = App::build(config)?;
+    app.try_sandbox().await?;
     print::line(&format!("listening on http://{address}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };

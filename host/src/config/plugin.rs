@@ -90,14 +90,14 @@ impl Default for PluginConfig {
     }
 }
 
-/// Where a plugin's code runs. Default: `in-process`.
+/// Where a plugin's code runs. Default: `process`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LaneKind {
     /// In processes of its own, which it cannot take the host down from.
+    #[default]
     Process,
     /// In the host's own process: for trusted plugins.
-    #[default]
     InProcess,
 }
 

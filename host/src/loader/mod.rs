@@ -19,7 +19,7 @@ mod trust;
 pub(crate) mod samples;
 
 pub use manifest::{Manifest, ManifestError};
-pub use open::{Opened, Symbols, open};
+pub use open::{Opened, Symbols, Unchecked, described, open, open_at};
 pub use rejection::{Refused, Rejection};
 pub use scan::{Scan, ScanError, scan};
 pub use staging::{Staged, StagingArea, StagingError};

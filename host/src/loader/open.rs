@@ -45,26 +45,57 @@ impl Symbols {
     }
 }
 
+/// A library that was opened by whoever serves it, which need not be the host.
+pub struct Unchecked {
+    /// What it offers.
+    pub module: Module,
+    /// What it says of itself, a JSON text.
+    pub manifest: String,
+    /// The address that it has.
+    pub base: Option<u64>,
+}
+
 /// Opens a staged copy and reads its whole manifest.
 ///
 /// # Errors
 /// When the system's loader refuses it, its types differ from this host's, or what it says when it
 /// runs is not what its file says.
 pub fn open(staged: &Staged) -> Result<Opened, Rejection> {
-    let library = Library::open(&staged.path).map_err(|error| refused(error, &staged.path))?;
-    let manifest = library
-        .module
-        .manifest()
-        .map_err(|failure| detail(failure.message))?;
-    let manifest: FullManifest = serde_json::from_str(&manifest)
-        .map_err(|error| detail(format!("its manifest: {error}")))?;
-    check_same(staged, &manifest)?;
-    let symbols = Symbols::new(staged.path.clone(), library.base);
-    Ok(Opened {
-        module: library.module,
+    let Unchecked {
+        module,
         manifest,
-        symbols,
+        base,
+    } = open_at(&staged.path)?;
+    Ok(Opened {
+        module,
+        manifest: described(staged, &manifest)?,
+        symbols: Symbols::new(staged.path.clone(), base),
     })
+}
+
+/// Opens the library at `path`, and asks it for its manifest.
+///
+/// # Errors
+/// When the system's loader refuses it, or its types differ from this host's.
+pub fn open_at(path: &Path) -> Result<Unchecked, Rejection> {
+    let library = Library::open(path).map_err(|error| refused(error, path))?;
+    let manifest = library.module.manifest();
+    Ok(Unchecked {
+        module: library.module,
+        manifest: manifest.map_err(|failure| detail(failure.message))?,
+        base: library.base,
+    })
+}
+
+/// The manifest that a staged library has given when it ran.
+///
+/// # Errors
+/// When it is none, or not what the library's file says.
+pub fn described(staged: &Staged, manifest: &str) -> Result<FullManifest, Rejection> {
+    let manifest: FullManifest =
+        serde_json::from_str(manifest).map_err(|error| detail(format!("its manifest: {error}")))?;
+    check_same(staged, &manifest)?;
+    Ok(manifest)
 }
 
 /// The note decided under which name and for which types it is served.

@@ -78,10 +78,20 @@ pub enum Rejection {
     AbiLayout { detail: String },
     #[error("it was built with panic=abort, which would end the host; use the `process` lane")]
     PanicStrategy,
+    #[error(
+        "`threads = {threads}` is for thread-safe plugins, and this is none; remove the setting"
+    )]
+    NotThreadSafe { threads: usize },
     #[error("it could not start: {detail}; see to its settings")]
     CreateFailed { detail: String },
-    #[error("loading it ended the worker: {detail}; try it with `bulkhead check`")]
+    #[error(
+        "loading it ended its worker: {detail}; the log has more, and the host serves on without it"
+    )]
     LoadCrashed { detail: String },
+    #[error(
+        "it was not loaded within {limit_ms} ms, and was ended; see what its constructors and `new` wait for"
+    )]
+    LoadHung { limit_ms: u128 },
     #[error(
         "{generations} builds of it are mapped already and none can be let go; restart the host"
     )]
@@ -112,8 +122,10 @@ impl Rejection {
             Self::MissingDependency { .. } => "missing_dependency",
             Self::AbiLayout { .. } => "abi_layout",
             Self::PanicStrategy => "panic_strategy",
+            Self::NotThreadSafe { .. } => "not_thread_safe",
             Self::CreateFailed { .. } => "create_failed",
             Self::LoadCrashed { .. } => "load_crashed",
+            Self::LoadHung { .. } => "load_hung",
             Self::RestartRequired { .. } => "restart_required",
         }
     }
@@ -122,6 +134,18 @@ impl Rejection {
     pub fn create_failed(words: &str) -> Self {
         let detail = printable(words);
         Self::CreateFailed { detail }
+    }
+
+    /// Loading it ended the process that did.
+    pub fn load_crashed(account: &str) -> Self {
+        let detail = printable(account);
+        Self::LoadCrashed { detail }
+    }
+
+    /// Loading it took longer than `limit`.
+    pub fn load_hung(limit: std::time::Duration) -> Self {
+        let limit_ms = limit.as_millis();
+        Self::LoadHung { limit_ms }
     }
 
     pub(super) fn unreadable(action: &'static str, error: &std::io::Error) -> Self {

@@ -173,8 +173,9 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 fn make_read_only(copy: &NamedTempFile) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
+    // For workers too, which are handed the open file under another user; the folder lets nobody in.
     copy.as_file()
-        .set_permissions(Permissions::from_mode(0o500))
+        .set_permissions(Permissions::from_mode(0o555))
 }
 
 #[cfg(not(unix))]

@@ -13,6 +13,7 @@
 mod channel;
 mod confine;
 pub mod crash;
+mod gauge;
 mod handle;
 mod library;
 #[cfg(target_os = "linux")]
@@ -25,9 +26,10 @@ mod worker;
 
 pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
 pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
+pub use gauge::Gauge;
 pub use handle::Handle;
 pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};
-pub use process::{Exit, Output, Process, Spawned, Spawner, WORKER};
+pub use process::{Exit, Output, Peek, Process, Spawned, Spawner, WORKER};
 pub use side::Side;
-pub use worker::{adopt, is_worker, report_crashes};
+pub use worker::{adopt, guard_thread, is_root, is_worker, lend, report_crashes};

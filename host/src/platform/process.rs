@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncReadExt;
 
 use super::channel::{Channel, Pending};
 use super::portable;
@@ -71,7 +70,7 @@ impl Spawner {
                 Ok(Spawned {
                     process: Arc::new(Process(ProcessInner::Linux(process))),
                     channel: pending.taken().await?,
-                    output: Output::Linux(output),
+                    output: Output(OutputInner::Linux(Arc::new(output))),
                 })
             }
             SpawnerInner::Portable(side) => {
@@ -82,7 +81,7 @@ impl Spawner {
                     channel = pending.taken() => channel?,
                     exit = process.ended() => return Err(ended_early(exit)),
                 };
-                let output = Output::Portable(output);
+                let output = Output(OutputInner::Portable(output));
                 Ok(Spawned {
                     process,
                     channel,
@@ -159,24 +158,65 @@ impl Drop for Process {
 
 /// What a process writes to its standard output and error, as one stream.
 #[derive(Debug)]
-pub enum Output {
+pub struct Output(OutputInner);
+
+#[derive(Debug)]
+enum OutputInner {
     /// Both write into one pipe.
     #[cfg(target_os = "linux")]
-    Linux(tokio::net::unix::pipe::Receiver),
+    Linux(Arc<tokio::net::unix::pipe::Receiver>),
     /// A pipe each, read in turn.
     Portable(portable::process::Output),
 }
 
-impl AsyncRead for Output {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        match self.get_mut() {
+impl Output {
+    /// Waits until there is something. Gives the bytes that were read into `buffer`, 0 at the end;
+    /// nothing where what is there is to be read by [`Peek`].
+    ///
+    /// # Errors
+    /// When the pipe breaks.
+    pub async fn ready(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        match &mut self.0 {
             #[cfg(target_os = "linux")]
-            Self::Linux(pipe) => Pin::new(pipe).poll_read(context, buffer),
-            Self::Portable(output) => Pin::new(output).poll_read(context, buffer),
+            OutputInner::Linux(pipe) => pipe.readable().await.map(|()| None),
+            OutputInner::Portable(output) => output.read(buffer).await.map(Some),
         }
+    }
+
+    /// A second way to it.
+    pub fn peek(&self) -> Peek {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            OutputInner::Linux(pipe) => Peek(Some(Arc::clone(pipe))),
+            OutputInner::Portable(_) => Peek::default(),
+        }
+    }
+}
+
+/// A way to read what is there without waiting, beside somebody who waits; where the side has one.
+#[derive(Debug, Default)]
+pub struct Peek(
+    #[cfg(target_os = "linux")] Option<Arc<tokio::net::unix::pipe::Receiver>>,
+    #[cfg(not(target_os = "linux"))] Option<std::convert::Infallible>,
+);
+
+impl Peek {
+    /// Reads what is there, 0 bytes at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is nothing, or no way.
+    #[cfg(target_os = "linux")]
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let pipe = self.0.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        pipe.try_read(buffer)
+    }
+
+    /// There is no way.
+    ///
+    /// # Errors
+    /// `WouldBlock`.
+    #[cfg(not(target_os = "linux"))]
+    pub fn try_read(&self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }

@@ -52,3 +52,48 @@ pub fn report_crashes(
 pub fn report_crashes(_: &MappedReplies, _: &[&WorkerChannel], _: Vec<u8>) -> io::Result<()> {
     Ok(())
 }
+
+/// What is there for a thread that runs a plugin, for as long as it does.
+#[cfg(unix)]
+pub fn guard_thread(seat: Option<u32>) -> super::crash::Guarded {
+    super::crash::guard_thread(seat)
+}
+
+/// What is there for a thread that runs a plugin, for as long as it does: nothing.
+#[cfg(not(unix))]
+pub fn guard_thread(_: Option<u32>) -> Guarded {
+    Guarded
+}
+
+/// Nothing.
+#[cfg(not(unix))]
+pub struct Guarded;
+
+#[cfg(not(unix))]
+impl Drop for Guarded {
+    fn drop(&mut self) {}
+}
+
+/// Lends an open library to the confinement.
+#[cfg(unix)]
+pub fn lend(file: &std::fs::File) -> super::confine::LibraryFile<'_> {
+    std::os::fd::AsFd::as_fd(file)
+}
+
+/// Lends an open library to the confinement.
+#[cfg(windows)]
+pub fn lend(file: &std::fs::File) -> super::confine::LibraryFile<'_> {
+    std::os::windows::io::AsHandle::as_handle(file)
+}
+
+/// Whether this process may become another user.
+#[cfg(unix)]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether this process may become another user.
+#[cfg(not(unix))]
+pub fn is_root() -> bool {
+    false
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::admission::Admission;
 use super::metrics::Metrics;
 use super::status::{Lifecycle, PluginStatus};
-use crate::call::{Lane, Permit};
+use crate::call::{Exhausted, Lane, Permit};
 use crate::config::PluginConfig;
 use crate::error::CallError;
 use crate::names::{Accepts, Digest, PluginName};
@@ -64,10 +64,11 @@ impl Serving {
     }
 }
 
-/// Opens a plugin when it is first needed; the error is the reason why it cannot be served.
-pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, String>> + Send + Sync>;
+/// Opens a plugin when it is first needed. The error is the reason why it cannot be served; one that
+/// says when to try again says nothing of the plugin, and it is tried again with the next call.
+pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, Exhausted>> + Send + Sync>;
 
-type Opened = Arc<Result<Serving, String>>;
+type Opened = Arc<Result<Serving, Exhausted>>;
 
 /// A plugin of the host's.
 pub struct Plugin {
@@ -76,8 +77,10 @@ pub struct Plugin {
     admission: Arc<Admission>,
     metrics: Metrics,
     open: OpenPlugin,
+    // What has come of it, for good.
+    opened: OnceLock<Opened>,
     // Shared, so that an opening which a caller has left goes on for the next.
-    opening: OnceLock<Shared<BoxFuture<'static, Opened>>>,
+    opening: Mutex<Option<Shared<BoxFuture<'static, Opened>>>>,
     disabled: AtomicBool,
 }
 
@@ -88,13 +91,15 @@ impl Plugin {
     /// A plugin that nobody has called yet.
     pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
         let admission = Arc::new(Admission::new(config.concurrency, config.queue));
-        let (metrics, opening) = (Metrics::default(), OnceLock::new());
+        let metrics = Metrics::default();
+        let (opened, opening) = (OnceLock::new(), Mutex::default());
         Self {
             declaration,
             config,
             admission,
             metrics,
             open,
+            opened,
             opening,
             disabled: AtomicBool::new(false),
         }
@@ -125,15 +130,43 @@ impl Plugin {
     /// # Errors
     /// `plugin_unavailable` with the reason.
     pub async fn serving(&self) -> Result<&Serving, CallError> {
-        let open = || (self.open)().map(Arc::new).boxed().shared();
-        self.opening.get_or_init(open).clone().await;
-        let opened = self.opened().expect("it has just been waited for");
-        let unavailable = |reason: &String| CallError::unavailable(reason.clone());
-        opened.as_ref().map_err(unavailable)
+        if self.opened.get().is_none() {
+            let opened = self.opening().await;
+            self.settle(&opened)?;
+        }
+        let opened = self.opened().expect("it was settled");
+        opened.as_ref().map_err(|refused| refused.clone().into())
     }
 
-    fn opened(&self) -> Option<&Result<Serving, String>> {
-        self.opening.get()?.peek().map(|opened| &**opened)
+    fn opening(&self) -> Shared<BoxFuture<'static, Opened>> {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || (self.open)().map(Arc::new).boxed().shared();
+        opening.get_or_insert_with(open).clone()
+    }
+
+    /// Keeps what has come of an opening, unless it says nothing of the plugin.
+    fn settle(&self, opened: &Opened) -> Result<(), CallError> {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        match &**opened {
+            Err(refused) if refused.retry_after.is_some() => {
+                if opening
+                    .as_ref()
+                    .and_then(Shared::peek)
+                    .is_some_and(|it| Arc::ptr_eq(it, opened))
+                {
+                    *opening = None;
+                }
+                Err(refused.clone().into())
+            }
+            Ok(_) | Err(_) => {
+                let _ = self.opened.set(Arc::clone(opened));
+                Ok(())
+            }
+        }
+    }
+
+    fn opened(&self) -> Option<&Result<Serving, Exhausted>> {
+        self.opened.get().map(|opened| &**opened)
     }
 
     /// Whether it may be called right now.
@@ -227,7 +260,7 @@ impl Plugin {
         }
         match self.opened()? {
             Ok(serving) => serving.lane.exhausted().map(|exhausted| exhausted.reason),
-            Err(reason) => Some(reason.clone()),
+            Err(refused) => Some(refused.reason.clone()),
         }
     }
 }

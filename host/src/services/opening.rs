@@ -1,26 +1,45 @@
 //! From a staged file to a plugin that opens itself when it is first needed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use crate::call::Exhausted;
 use crate::config::{LaneKind, PluginConfig};
-use crate::lane::in_process::{self, Ready};
+use crate::lane::worker::{self, Refusal, Workers};
+use crate::lane::{Ready, in_process};
 use crate::loader::Staged;
 use crate::registry::{Declaration, Plugin, Serving};
 use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
+/// When it is worth trying again where the system gave no worker.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The least time that a plugin has to open, however short its calls are.
 const LEAST_TO_OPEN: Duration = Duration::from_secs(10);
 
-/// The plugin in a staged file, which nobody has opened yet.
-pub(super) fn plugin(staged: Staged, config: PluginConfig) -> Plugin {
-    let declaration = declaration(&staged);
-    let staged = Arc::new(staged);
-    let settings = config.clone();
-    let open = move || open(Arc::clone(&staged), settings.clone()).boxed();
-    Plugin::new(declaration, config, Box::new(open))
+/// What plugins are opened with.
+#[derive(Clone)]
+pub struct Opener {
+    /// Where their code runs, unless the operator trusts it.
+    pub workers: Arc<Workers>,
+    /// The host's own folder.
+    pub state: PathBuf,
+}
+
+impl Opener {
+    /// The plugin in a staged file, which nobody has opened yet.
+    pub(super) fn plugin(&self, staged: Staged, config: PluginConfig) -> Plugin {
+        let declaration = declaration(&staged);
+        let (opener, staged) = (self.clone(), Arc::new(staged));
+        let settings = config.clone();
+        let open = move || {
+            let (opener, staged) = (opener.clone(), Arc::clone(&staged));
+            open(opener, staged, settings.clone()).boxed()
+        };
+        Plugin::new(declaration, config, Box::new(open))
+    }
 }
 
 fn declaration(staged: &Staged) -> Declaration {
@@ -36,11 +55,43 @@ fn declaration(staged: &Staged) -> Declaration {
     }
 }
 
+/// Opens the plugin in a worker. Only one that the operator trusts is opened here as well, and only
+/// after a worker has shown that it can be.
+async fn open(
+    opener: Opener,
+    staged: Arc<Staged>,
+    config: PluginConfig,
+) -> Result<Serving, Exhausted> {
+    let Opener { workers, state } = &opener;
+    let ready = match config.lane {
+        LaneKind::Process => worker::open(workers, state, &staged, &config).await,
+        LaneKind::InProcess => match worker::try_out(workers, state, &staged, &config).await {
+            Ok(()) => return open_here(staged, config).await.map_err(for_good),
+            Err(refusal) => Err(refusal),
+        },
+    };
+    let ready = ready.map_err(|Refusal { reason, is_passing }| Exhausted {
+        reason,
+        retry_after: is_passing.then_some(TRY_AGAIN_AFTER),
+    })?;
+    serving(ready, &config).map_err(for_good)
+}
+
+fn for_good(reason: String) -> Exhausted {
+    Exhausted {
+        reason,
+        retry_after: None,
+    }
+}
+
 /// Opens the plugin on a thread that may block, and waits as long as for one of its calls, but
 /// not so short that a busy machine alone makes it too long: the verdict stands.
-async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
+async fn open_here(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
     let limit = config.deadline.duration().max(LEAST_TO_OPEN);
-    let opening = tokio::task::spawn_blocking(move || open_now(&staged, &config));
+    let opening = tokio::task::spawn_blocking(move || {
+        let ready = in_process::open(&staged, &config);
+        serving(ready.map_err(|rejection| rejection.explain())?, &config)
+    });
     match tokio::time::timeout(limit, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(panic)) => Err(format!(
@@ -54,17 +105,7 @@ async fn open(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, Stri
     }
 }
 
-fn open_now(staged: &Staged, config: &PluginConfig) -> Result<Serving, String> {
-    let ready = match config.lane {
-        // The one place that waits for it.
-        LaneKind::Process => Err(
-            "the lane `process` is not there yet: set `lane = \"in-process\"` for this plugin"
-                .to_owned(),
-        ),
-        LaneKind::InProcess => {
-            in_process::open(staged, config).map_err(|rejection| rejection.explain())
-        }
-    }?;
+fn serving(ready: Ready, config: &PluginConfig) -> Result<Serving, String> {
     let bad = |error: BadSchema| format!("manifest_invalid: {error}; build it with the SDK");
     let Ready {
         lane,

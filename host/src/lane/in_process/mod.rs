@@ -1,7 +1,6 @@
 //! The `in-process` lane: plugins' code in the host's own process, for trusted plugins. A panic is
 //! caught at the plugin's guard; a fault ends the host, and code past its deadline cannot be ended.
 
-mod instances;
 mod run;
 mod threads;
 
@@ -9,28 +8,15 @@ use std::sync::Arc;
 
 use bulkhead_plugin::Manifest as FullManifest;
 use futures_util::FutureExt;
-use serde_json::Value;
-
-use instances::Instances;
 use run::Runnable;
 use threads::Threads;
 
 use crate::call::{Call, Entered, Exhausted, Lane, Permit};
 use crate::config::PluginConfig;
+use crate::lane::Ready;
+use crate::lane::instances::Instances;
 use crate::loader::{self, Opened, Rejection, Staged};
 use crate::runner::Pass;
-
-/// A plugin that is ready to be called in this process.
-pub struct Ready {
-    /// The way in.
-    pub lane: Arc<dyn Lane>,
-    /// The schema of its options.
-    pub options_schema: Value,
-    /// The schema of its output.
-    pub output_schema: Value,
-    /// Whether output is written from the type that its schema was made from.
-    pub typed_output: bool,
-}
 
 /// Opens a staged plugin, makes its first instance and lets it test itself. Runs the plugin's code,
 /// so it takes as long as that takes.

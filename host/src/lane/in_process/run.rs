@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use bulkhead_plugin::Level;
-use bulkhead_plugin::abi::{CallFailure, FailureKind, Reply, Run, Sink};
+use bulkhead_plugin::abi::{Reply, Run, Sink};
 use bytes::Bytes;
-use serde_json::{Map, Value};
-use tracing::{debug, error, info, warn};
 
-use super::instances::Instances;
 use crate::call::{Attachment, Call, Outcome, Permit, RawOutput};
-use crate::error::{CallError, Traceback, Violation};
-use crate::loader::{Symbols, tidy_path};
-
-/// The longest line that a plugin may put into the log, in bytes.
-const MAX_LOG_LINE: usize = 4096;
+use crate::error::Traceback;
+use crate::lane::failure;
+use crate::lane::instances::Instances;
+use crate::lane::plugin_log::{self, Source};
+use crate::loader::Symbols;
 
 /// A plugin and the names of its functions.
 pub(super) struct Runnable {
@@ -35,40 +32,7 @@ impl Runnable {
         self.instances
             .run(&run)
             .map(raw_output)
-            .map_err(|failure| self.explain(failure))
-    }
-
-    fn explain(&self, failure: CallFailure) -> CallError {
-        let CallFailure {
-            kind,
-            message,
-            details,
-            location,
-            backtrace,
-        } = failure;
-        match kind {
-            FailureKind::INVALID_INPUT => CallError::InvalidInput {
-                message,
-                details: facts(&details),
-            },
-            FailureKind::INVALID_OPTIONS => CallError::InvalidOptions {
-                violations: vec![Violation {
-                    path: String::new(),
-                    reason: message,
-                }],
-            },
-            FailureKind::UNSERIALIZABLE => CallError::invalid_output(message),
-            FailureKind::CANCELLED => CallError::Cancelled,
-            FailureKind::PANIC => CallError::Panicked {
-                message,
-                location: tidy_path(&location).to_owned(),
-                traceback: self.name(backtrace),
-            },
-            _ => CallError::Failed {
-                message,
-                details: facts(&details),
-            },
-        }
+            .map_err(|failure| failure::explain(failure, |backtrace| self.name(backtrace)))
     }
 
     fn name(&self, backtrace: Vec<u64>) -> Traceback {
@@ -90,10 +54,6 @@ fn raw_output(reply: Reply) -> RawOutput {
     }
 }
 
-fn facts(details: &str) -> Map<String, Value> {
-    serde_json::from_str(details).unwrap_or_default()
-}
-
 /// The host's side of a running call.
 struct CallSink<'a> {
     call: &'a Call,
@@ -102,15 +62,7 @@ struct CallSink<'a> {
 
 impl Sink for CallSink<'_> {
     fn log(&self, level: Level, message: &str) {
-        let message = &message[..message.floor_char_boundary(MAX_LOG_LINE)];
-        let call = self.call;
-        let (request, job, plugin) = (&*call.request_id, call.id, call.plugin.as_str());
-        match level {
-            Level::Error => error!(target: "plugin", request, %job, plugin, "{message}"),
-            Level::Warn => warn!(target: "plugin", request, %job, plugin, "{message}"),
-            Level::Info => info!(target: "plugin", request, %job, plugin, "{message}"),
-            Level::Debug => debug!(target: "plugin", request, %job, plugin, "{message}"),
-        }
+        plugin_log::line(&Source::of(self.call), level, message);
     }
 
     fn progress(&self, fraction: f32) {

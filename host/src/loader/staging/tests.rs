@@ -16,7 +16,7 @@ fn a_good_library_is_kept_under_its_hash() {
     );
     assert_eq!(fs::read(&staged.path).unwrap(), good());
     assert_eq!(staged.size, good().len() as u64);
-    assert_eq!(mode(&staged.path), 0o500);
+    assert_eq!(mode(&staged.path), 0o555);
     assert_eq!(mode(&area.folder), 0o700);
     assert_eq!(left(&area), 1, "no temporary file stays");
 }

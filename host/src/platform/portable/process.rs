@@ -112,7 +112,7 @@ fn exit(status: ExitStatus) -> Exit {
 
 /// Standard output and error, whichever has something.
 #[derive(Debug)]
-pub struct Output {
+pub(in crate::platform) struct Output {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
 }

@@ -9,7 +9,7 @@ use bulkhead_plugin::abi::{
 };
 use crossbeam_queue::ArrayQueue;
 
-pub(super) struct Instances {
+pub(in crate::lane) struct Instances {
     module: Module,
     settings: String,
     kept: Kept,
@@ -23,7 +23,7 @@ enum Kept {
 
 impl Instances {
     /// Makes the first instance and lets it test itself.
-    pub(super) fn start(
+    pub(in crate::lane) fn start(
         module: Module,
         settings: String,
         most: usize,
@@ -45,7 +45,7 @@ impl Instances {
         })
     }
 
-    pub(super) fn run(&self, run: &Run<'_>) -> Result<Reply, CallFailure> {
+    pub(in crate::lane) fn run(&self, run: &Run<'_>) -> Result<Reply, CallFailure> {
         match &self.kept {
             Kept::Shared(current) => self.run_shared(current, run),
             Kept::Idle(idle) => self.run_exclusive(idle, run),

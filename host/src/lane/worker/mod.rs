@@ -1,0 +1,169 @@
+//! The `process` lane: plugins' code in workers, which are processes of ours. Whatever it does there
+//! costs its own call, and no other.
+//!
+//! In reading order: `host` is what all workers share, `start` makes one of a process, `process` is
+//! one, `seat` carries a call out in it, `pool` has those of a plugin. `protocol` is what is said,
+//! `arena` where requests lie, `output` what plugins print, `death` why a worker died, `breaker` holds
+//! back who crashes too often, `probe` opens a library first. `serve` is the worker's own side.
+
+mod arena;
+mod breaker;
+mod death;
+mod host;
+mod output;
+mod pool;
+mod probe;
+mod process;
+pub mod protocol;
+mod prove;
+mod seat;
+mod serve;
+mod start;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_plugin::Manifest as FullManifest;
+use futures_util::FutureExt;
+use serde_json::Value;
+
+pub use host::Workers;
+pub use prove::{Proof, prove};
+pub use serve::enter;
+
+use breaker::Breaker;
+use pool::Pool;
+use protocol::Aim;
+use start::Plan;
+
+use crate::call::{Call, Entered, Exhausted, Lane, Permit, Place};
+use crate::config::PluginConfig;
+use crate::lane::Ready;
+use crate::loader::{Rejection, Staged};
+use crate::runner::Pass;
+
+/// The least time that a plugin has to load, however short its calls are.
+const LEAST_TO_LOAD: Duration = Duration::from_secs(10);
+/// What a runner allows beyond the grace, because machines are busy.
+const SLACK: Duration = Duration::from_secs(2);
+/// Room for the manifest, however small a plugin's answers may be.
+const LEAST_REPLY: usize = 1 << 20;
+
+pub use probe::Refusal;
+
+/// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept
+/// warm: the first call starts one.
+///
+/// # Errors
+/// When it cannot be loaded, or does not start.
+pub async fn open(
+    host: &Arc<Workers>,
+    state: &Path,
+    staged: &Staged,
+    config: &PluginConfig,
+) -> Result<Ready, Refusal> {
+    let plan = plan(host, staged, config)?;
+    let described = probe::probe(host, &state.join("probes"), staged, &plan).await?;
+    let name = staged.manifest.name.clone();
+    let breaker = Breaker::load(&state.join("quarantine"), staged.digest, name);
+    let pool = Pool::new(Arc::clone(host), plan, config, breaker);
+    Ok(ready(Arc::new(ProcessLane(pool)), described.manifest))
+}
+
+/// Opens a staged plugin in a worker that is thrown away, to see what its constructors do and how it
+/// was built, before it is opened anywhere else.
+///
+/// # Errors
+/// When it cannot be loaded, or its first panic would end the host.
+pub async fn try_out(
+    host: &Arc<Workers>,
+    state: &Path,
+    staged: &Staged,
+    config: &PluginConfig,
+) -> Result<(), Refusal> {
+    let mut plan = plan(host, staged, config)?;
+    plan.aim = Aim::Describe;
+    plan.confinement.sandbox = false;
+    plan.confinement.uid = None;
+    let described = probe::probe(host, &state.join("probes"), staged, &plan).await?;
+    if described.panic_unwinds {
+        Ok(())
+    } else {
+        Err(Refusal::of(&Rejection::PanicStrategy))
+    }
+}
+
+fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, Refusal> {
+    let name = &staged.manifest.name;
+    if config.threads > 1 && !staged.manifest.thread_safe {
+        return Err(Refusal::of(&Rejection::NotThreadSafe {
+            threads: config.threads,
+        }));
+    }
+    Ok(Plan {
+        plugin: name.clone(),
+        library: staged.path.clone(),
+        confinement: host.confinement(name, config),
+        aim: Aim::Serve,
+        seats: config.threads.min(config.concurrency),
+        settings: config.settings.to_string(),
+        reply: config.max_output.as_usize().max(LEAST_REPLY),
+        limit: config.deadline.duration().max(LEAST_TO_LOAD),
+    })
+}
+
+fn ready(lane: Arc<dyn Lane>, manifest: FullManifest) -> Ready {
+    let FullManifest {
+        options_schema,
+        output_schema,
+        typed_output,
+        ..
+    } = manifest;
+    Ready {
+        lane,
+        options_schema,
+        output_schema,
+        typed_output,
+    }
+}
+
+/// Runs in workers.
+struct ProcessLane(Arc<Pool>);
+
+impl Lane for ProcessLane {
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> Entered {
+        let pool = Arc::clone(&self.0);
+        Entered::Running(async move { pool.run(call, permit).await }.boxed())
+    }
+
+    fn is_inline(&self) -> bool {
+        false
+    }
+
+    fn outlives_deadline(&self) -> bool {
+        false
+    }
+
+    fn grace(&self) -> Duration {
+        self.0.grace() + SLACK
+    }
+
+    fn exhausted(&self) -> Option<Exhausted> {
+        self.0.breaker.holds_back()
+    }
+
+    fn place(&self, bytes: usize) -> Option<Box<dyn Place>> {
+        // Where the system has no memory of that kind, the heap may have some.
+        let slot = self.0.arenas.take(bytes).ok()?;
+        Some(Box::new(slot))
+    }
+
+    fn lift(&self) {
+        self.0.breaker.close("an operator wants it to try again");
+    }
+
+    fn workers(&self) -> Option<Value> {
+        Some(self.0.status())
+    }
+}

@@ -1,0 +1,366 @@
+//! The workers of one plugin: started when calls need them, used again, replaced, and ended when
+//! nobody does. Knows no HTTP and no registry.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{Notify, oneshot};
+use tracing::{debug, warn};
+
+use super::arena::Arenas;
+use super::breaker::Breaker;
+use super::host::Workers;
+use super::process::Worker;
+use super::seat::{Ended, Fate, Laid, Seat};
+use super::start::{Plan, StartError, Started, start};
+use crate::call::{Call, Outcome, Permit};
+use crate::config::PluginConfig;
+use crate::error::CallError;
+
+/// When calls should be tried again that the system had no worker for.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How often it is looked for what is not needed any more.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// After how long without a call the memory of arenas is given back.
+const ARENA_IDLE: Duration = Duration::from_secs(30);
+/// How often a call may meet a worker that has just gone.
+const DELIVERIES: usize = 3;
+
+/// The workers of one plugin.
+pub(super) struct Pool {
+    host: Arc<Workers>,
+    plan: Plan,
+    /// The most workers.
+    most: usize,
+    warm: usize,
+    idle: Duration,
+    recycle: u64,
+    grace: Duration,
+    pub(super) arenas: Arenas,
+    pub(super) breaker: Breaker,
+    /// Held for as long as it takes to push or pop: a call costs a hundred times that.
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Seats that wait; the one that was used last is used next, so that others become idle.
+    idle: Vec<Seat>,
+    /// Workers that live and take calls.
+    workers: Vec<Arc<Worker>>,
+    starting: usize,
+    started: u64,
+    killed: u64,
+}
+
+impl Pool {
+    pub(super) fn new(
+        host: Arc<Workers>,
+        plan: Plan,
+        config: &PluginConfig,
+        breaker: Breaker,
+    ) -> Arc<Self> {
+        let most = config.concurrency.div_ceil(plan.seats);
+        let pool = Arc::new(Self {
+            arenas: Arenas::new(host.side().clone()),
+            host,
+            most,
+            warm: config.warm.min(most),
+            idle: config.idle.duration(),
+            recycle: config.recycle,
+            grace: config.grace.duration(),
+            plan,
+            breaker,
+            state: Mutex::default(),
+            freed: Notify::new(),
+        });
+        tokio::spawn(tidy(Arc::downgrade(&pool)));
+        pool
+    }
+
+    /// How long code that was told to stop has.
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    /// Carries a call out. May be dropped at any time: the worker is ended then.
+    pub(super) async fn run(self: &Arc<Self>, call: Arc<Call>, permit: Permit) -> Outcome {
+        let attempt = self.breaker.enter().map_err(CallError::from)?;
+        let laid = Laid::out(&call, &self.arenas).map_err(|error| no_capacity(&error))?;
+        for _ in 0..DELIVERIES {
+            let mut lease = self.acquire(&permit).await?;
+            let seat = lease.seat.as_mut().expect("it was just leased");
+            let Ended { outcome, seat } = seat.run(&call, &laid, &permit, self.grace).await;
+            if seat == Fate::NotDelivered {
+                lease.give_up();
+                continue;
+            }
+            self.book(&outcome, seat);
+            lease.give_back(seat);
+            drop(attempt);
+            return outcome;
+        }
+        Err(no_capacity(&"workers end before they get the call"))
+    }
+
+    fn book(&self, outcome: &Outcome, seat: Fate) {
+        match (outcome, seat) {
+            (Err(error), Fate::Dead { crashed: true }) => self.breaker.crashed(&error.to_string()),
+            (_, Fate::Dead { crashed: false } | Fate::NotDelivered) => {}
+            (_, Fate::Stays | Fate::Replace) | (Ok(_), Fate::Dead { crashed: true }) => {
+                self.breaker.survived();
+            }
+        }
+    }
+
+    /// A seat that waits, or one of a new worker, or the next that is given back.
+    async fn acquire(self: &Arc<Self>, permit: &Permit) -> Result<Lease, CallError> {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // From here on no seat that is given back is missed.
+            freed.as_mut().enable();
+            if let Some(seat) = self.pop() {
+                let (pool, seat) = (Arc::clone(self), Some(seat));
+                return Ok(Lease { pool, seat });
+            }
+            let due = permit.deadline.into();
+            let waited = async {
+                if self.claim_start() {
+                    return self.launch().await;
+                }
+                freed.await;
+                Ok(())
+            };
+            match tokio::time::timeout_at(due, waited).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(unavailable(&error)),
+                Err(_) => return Err(timed_out(permit)),
+            }
+            if permit.remaining().is_zero() {
+                return Err(timed_out(permit));
+            }
+        }
+    }
+
+    /// A seat that waits. One that is not sound any more takes its worker along.
+    fn pop(&self) -> Option<Seat> {
+        loop {
+            let mut seat = self.lock().idle.pop()?;
+            if seat.is_sound() {
+                return Some(seat);
+            }
+            self.dismiss(seat.worker());
+        }
+    }
+
+    fn claim_start(&self) -> bool {
+        let mut state = self.lock();
+        let room = state.workers.len() + state.starting < self.most;
+        state.starting += usize::from(room);
+        room
+    }
+
+    /// Starts a worker that was claimed, in a task: who gives up waiting for it leaves it to others.
+    async fn launch(self: &Arc<Self>) -> Result<(), StartError> {
+        let (told, hear) = oneshot::channel();
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let started = start(&pool.host, &pool.plan).await;
+            let _ = told.send(pool.welcome(started));
+        });
+        let ended = |_| StartError::broken("the host is stopping");
+        hear.await.map_err(ended).and_then(|started| started)
+    }
+
+    fn welcome(self: &Arc<Self>, started: Result<Started, StartError>) -> Result<(), StartError> {
+        let mut state = self.lock();
+        state.starting -= 1;
+        let welcomed = started.map(|Started { worker, seats, .. }| {
+            state.started += 1;
+            state.workers.push(Arc::clone(&worker));
+            state.idle.extend(seats);
+            self.watch(&worker);
+        });
+        drop(state);
+        self.freed.notify_waiters();
+        if let Err(error) = &welcomed {
+            if let StartError::Died(death) = error {
+                self.breaker.crashed(&death.to_string());
+            }
+            let plugin = self.plan.plugin.as_str();
+            warn!(plugin, %error, "a worker could not be started");
+        }
+        welcomed
+    }
+
+    /// Notices the death of a worker that nobody uses.
+    fn watch(self: &Arc<Self>, worker: &Arc<Worker>) {
+        let (pool, process) = (Arc::downgrade(self), Arc::clone(worker.process()));
+        let worker = Arc::downgrade(worker);
+        tokio::spawn(async move {
+            process.ended().await;
+            if let (Some(pool), Some(worker)) = (pool.upgrade(), worker.upgrade())
+                && pool.dismiss(&worker)
+            {
+                debug!(
+                    plugin = pool.plan.plugin.as_str(),
+                    worker = process.id(),
+                    "an idle worker has ended"
+                );
+                pool.replenish();
+            }
+        });
+    }
+
+    /// Gives a worker no more calls. False if that was so already.
+    fn dismiss(&self, worker: &Arc<Worker>) -> bool {
+        worker.retire();
+        let mut state = self.lock();
+        let before = state.workers.len();
+        state.workers.retain(|known| !Arc::ptr_eq(known, worker));
+        let was_known = state.workers.len() < before;
+        let (theirs, others) = std::mem::take(&mut state.idle)
+            .into_iter()
+            .partition::<Vec<_>, _>(|seat| Arc::ptr_eq(seat.worker(), worker));
+        state.idle = others;
+        drop(state);
+        drop(theirs);
+        was_known
+    }
+
+    /// Starts a worker in place of one that is gone, unless crashes hold the plugin back.
+    fn replenish(self: &Arc<Self>) {
+        if self.breaker.is_closed() && self.claim_start() {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move { pool.launch().await });
+        }
+    }
+
+    fn take_back(self: &Arc<Self>, seat: Seat, fate: Fate) {
+        let calls = seat.worker().count_call();
+        let goes_on = fate == Fate::Stays && calls < self.recycle && seat.worker().is_usable();
+        if goes_on {
+            self.lock().idle.push(seat);
+            self.freed.notify_one();
+            return;
+        }
+        let worker = Arc::clone(seat.worker());
+        drop(seat);
+        if matches!(fate, Fate::Dead { .. }) {
+            self.lock().killed += 1;
+        }
+        if self.dismiss(&worker) {
+            self.replenish();
+        }
+        // Whoever waits may start one.
+        self.freed.notify_one();
+    }
+
+    /// What there is, for the plugin's status.
+    pub(super) fn status(&self) -> Value {
+        let state = self.lock();
+        let pids = state.workers.iter().map(|worker| worker.process().id());
+        json!({
+            "alive": state.workers.len(),
+            "idle": state.idle.len(),
+            "starting": state.starting,
+            "started": state.started,
+            "killed": state.killed,
+            "pids": pids.collect::<Vec<_>>(),
+        })
+    }
+
+    /// Ends what nobody has used for long, and starts what is to be kept warm.
+    fn tidy(self: &Arc<Self>) {
+        self.arenas.retire(ARENA_IDLE);
+        while let Some(worker) = self.one_too_many() {
+            self.dismiss(&worker);
+        }
+        let alive = { self.lock().workers.len() };
+        if alive < self.warm {
+            self.replenish();
+        }
+    }
+
+    /// A worker all of whose seats have been idle for long.
+    fn one_too_many(&self) -> Option<Arc<Worker>> {
+        let state = self.lock();
+        if state.workers.len() <= self.warm {
+            return None;
+        }
+        let unused = |worker: &&Arc<Worker>| {
+            let theirs = state.idle.iter();
+            let theirs = theirs.filter(|seat| Arc::ptr_eq(seat.worker(), worker));
+            let long = theirs.filter(|seat| seat.used.elapsed() >= self.idle);
+            long.count() == self.plan.seats
+        };
+        state.workers.iter().find(unused).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends with its pool.
+async fn tidy(pool: Weak<Pool>) {
+    loop {
+        match pool.upgrade() {
+            Some(pool) => pool.tidy(),
+            None => return,
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
+    }
+}
+
+/// A seat that a call has. Where the call is dropped, so is the worker: nobody knows what it does.
+struct Lease {
+    pool: Arc<Pool>,
+    seat: Option<Seat>,
+}
+
+impl Lease {
+    fn give_back(mut self, fate: Fate) {
+        if let Some(seat) = self.seat.take() {
+            self.pool.take_back(seat, fate);
+        }
+    }
+
+    /// Its worker is gone.
+    fn give_up(self) {
+        self.give_back(Fate::NotDelivered);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            seat.worker().kill_for(usize::MAX);
+            self.pool.take_back(seat, Fate::Dead { crashed: false });
+        }
+    }
+}
+
+fn no_capacity(problem: &dyn std::fmt::Display) -> CallError {
+    CallError::Unavailable {
+        reason: format!("no_capacity: the system gives no worker: {problem}; try again"),
+        retry_after: Some(RETRY_AFTER),
+    }
+}
+
+fn unavailable(error: &StartError) -> CallError {
+    CallError::Unavailable {
+        reason: error.to_string(),
+        retry_after: error.is_passing().then_some(RETRY_AFTER),
+    }
+}
+
+fn timed_out(permit: &Permit) -> CallError {
+    CallError::TimedOut {
+        deadline: permit.limit,
+        still_running: false,
+    }
+}

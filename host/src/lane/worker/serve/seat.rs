@@ -1,0 +1,203 @@
+//! The worker's side of a seat: one thread that answers one call at a time.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bulkhead_plugin::Level;
+use bulkhead_plugin::abi::{CallFailure, Reply, Run, Sink};
+
+use crate::lane::instances::Instances;
+use crate::lane::worker::protocol::{
+    self, Answer, Failure, FromWorker, Part, Region, Task, Text, ToWorker, cut,
+};
+use crate::platform::{
+    self, Gauge, Handle, MAX_FRAME, MappedReplies, MappedRequests, WorkerChannel,
+};
+
+/// One thread's side.
+pub(super) struct WorkerSeat {
+    index: usize,
+    channel: WorkerChannel,
+    replies: MappedReplies,
+    instances: Arc<Option<Instances>>,
+    gauge: Arc<Gauge>,
+    arenas: HashMap<u32, MappedRequests>,
+    /// The bytes that were in use after the last call.
+    memory: u64,
+}
+
+impl WorkerSeat {
+    pub(super) fn new(
+        index: usize,
+        channel: WorkerChannel,
+        replies: MappedReplies,
+        instances: Arc<Option<Instances>>,
+        gauge: Arc<Gauge>,
+    ) -> Self {
+        Self {
+            index,
+            channel,
+            replies,
+            instances,
+            gauge,
+            arenas: HashMap::new(),
+            memory: 0,
+        }
+    }
+
+    /// Answers until the host closes its end.
+    pub(super) fn serve(&mut self) -> io::Result<()> {
+        let _guard = platform::guard_thread(u32::try_from(self.index).ok());
+        let mut buffer = vec![0; MAX_FRAME];
+        let mut frame = Vec::with_capacity(4 << 10);
+        while let Some((length, handles)) = self.channel.recv(&mut buffer)? {
+            let heard = buffer.get(..length).unwrap_or_default();
+            match protocol::decode(heard).map_err(io::Error::other)? {
+                (_, ToWorker::Arena { id }) => self.learn(id, handles)?,
+                (_, ToWorker::Forget { id }) => drop(self.arenas.remove(&id)),
+                (number, ToWorker::Call(task)) => {
+                    self.answer(number, &task, &mut frame)?;
+                    self.channel.send(&frame)?;
+                    // After the answer, so that nobody waits for the look.
+                    self.memory = self.gauge.read();
+                }
+                (_, ToWorker::Load { .. }) => return Err(io::Error::other("it is loaded already")),
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, id: u32, handles: Vec<Handle>) -> io::Result<()> {
+        for handle in handles {
+            self.arenas.insert(id, MappedRequests::map(handle)?);
+        }
+        Ok(())
+    }
+
+    /// Runs a call, and puts the frame with what came of it into `frame`.
+    fn answer(&mut self, number: u64, task: &Task<'_>, frame: &mut Vec<u8>) -> io::Result<()> {
+        let outcome = self.run(number, task)?;
+        let reply = match &outcome {
+            Ok(reply) => reply,
+            Err(failure) => {
+                return encode(number, &FromWorker::Failed(Failure::of(failure)), frame);
+            }
+        };
+        let json = reply.json.as_ref();
+        let parts = reply.attachments.iter().map(|it| it.data.as_ref());
+        let total: usize = parts.clone().map(<[u8]>::len).sum::<usize>() + json.len();
+        if total > self.replies.size() {
+            return encode(number, &FromWorker::TooLarge(total as u64), frame);
+        }
+        let mut offset = 0;
+        for part in [json].into_iter().chain(parts) {
+            self.replies.write(offset, part);
+            offset += part.len();
+        }
+        let answer = FromWorker::Done(Answer {
+            json: json.len(),
+            attachments: reply.attachments.iter().map(part).collect(),
+            memory: self.memory,
+        });
+        encode(number, &answer, frame).or_else(|_| {
+            // Only names are in the frame: there are too many of them.
+            let names = format!("{} attachments", reply.attachments.len());
+            let failure = CallFailure {
+                kind: bulkhead_plugin::abi::FailureKind::UNSERIALIZABLE,
+                message: format!("the plugin answered with {names}, which are too many"),
+                details: String::new(),
+                location: String::new(),
+                backtrace: Vec::new(),
+            };
+            encode(number, &FromWorker::Failed(Failure::of(&failure)), frame)
+        })
+    }
+
+    fn run(&self, number: u64, task: &Task<'_>) -> io::Result<Result<Reply, CallFailure>> {
+        let unknown = || io::Error::other("the call lies in memory that is not known");
+        let image = self.bytes(task.image).ok_or_else(unknown)?;
+        let arena = self.arenas.get(&task.image.arena).ok_or_else(unknown)?;
+        let cancelled = arena.flag(task.flag as usize).ok_or_else(unknown)?;
+        let options = match &task.options {
+            Text::Inline(text) => Cow::Borrowed(&**text),
+            Text::There(region) => {
+                let bytes = self.bytes(*region).ok_or_else(unknown)?;
+                Cow::Borrowed(str::from_utf8(bytes).map_err(io::Error::other)?)
+            }
+        };
+        let sink = SeatSink {
+            channel: &self.channel,
+            number,
+            due: Instant::now().checked_add(Duration::from_nanos(task.remaining)),
+        };
+        let run = Run {
+            image,
+            mime_type: &task.mime_type,
+            options: &options,
+            cancelled,
+            sink: &sink,
+        };
+        let instances = self.instances.as_ref().as_ref();
+        let none = || io::Error::other("there is no instance");
+        Ok(instances.ok_or_else(none)?.run(&run))
+    }
+
+    fn bytes(&self, region: Region) -> Option<&[u8]> {
+        let arena = self.arenas.get(&region.arena)?;
+        arena.bytes(region.offset, region.length)
+    }
+}
+
+fn part(attachment: &bulkhead_plugin::abi::ReplyAttachment) -> Part<'_> {
+    Part {
+        name: cut(&attachment.name).into(),
+        mime_type: cut(&attachment.mime_type).into(),
+        length: attachment.data.as_ref().len(),
+    }
+}
+
+fn encode(number: u64, message: &FromWorker<'_>, frame: &mut Vec<u8>) -> io::Result<()> {
+    protocol::encode(number, message, frame).map_err(io::Error::other)
+}
+
+/// The host's side of a running call, by way of the channel.
+struct SeatSink<'a> {
+    channel: &'a WorkerChannel,
+    number: u64,
+    due: Option<Instant>,
+}
+
+impl SeatSink<'_> {
+    /// A host that hears nothing any more has other ways to notice.
+    fn say(&self, message: &FromWorker<'_>) {
+        let mut frame = Vec::new();
+        if encode(self.number, message, &mut frame).is_ok() {
+            let _ = self.channel.send(&frame);
+        }
+    }
+}
+
+impl Sink for SeatSink<'_> {
+    fn log(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Error => 1,
+            Level::Warn => 2,
+            Level::Info => 3,
+            Level::Debug => 4,
+        };
+        let text = cut(message).into();
+        self.say(&FromWorker::Log { level, text });
+    }
+
+    fn progress(&self, fraction: f32) {
+        self.say(&FromWorker::Progress(fraction));
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        let due = self.due?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+}
