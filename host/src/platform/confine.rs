@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Confinement {
     pub memory: u64,
     /// How many files it may have open, sockets and pipes included.
     pub open_files: u64,
-    /// How long a file may become that it writes, in bytes.
+    /// How long a file may become that it writes, in bytes. SIGXFSZ ends who ignores it.
     pub file_size: u64,
     /// How many threads the user of the worker may have, over all of its processes; so it is
     /// applied only where [`uid`](Self::uid) was taken.
@@ -38,19 +38,6 @@ pub struct Confinement {
     pub write: Vec<PathBuf>,
     /// The whole of its environment.
     pub env: BTreeMap<String, String>,
-}
-
-impl Confinement {
-    /// Whether a grant covers reading `path`.
-    pub(super) fn reads(&self, path: &Path) -> bool {
-        let is_above = |it: &PathBuf| path.starts_with(it);
-        self.read.iter().any(is_above) || self.writes(path)
-    }
-
-    /// Whether a grant covers writing `path`.
-    pub(super) fn writes(&self, path: &Path) -> bool {
-        self.write.iter().any(|it| path.starts_with(it))
-    }
 }
 
 /// What is in force, and what could not be had.

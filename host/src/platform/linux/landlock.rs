@@ -122,8 +122,8 @@ fn with_device(rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
     rules.add_rule(beneath(&null, access))
 }
 
-/// Its own folder of `/proc`, resolved now. The rule hangs on the folder's inode, and `/proc` makes
-/// a new one whenever the old has left the cache: so that one descriptor has to stay open.
+/// Its own folder of `/proc`, resolved now. The rule hangs on the folder's inode, and `/proc` makes a
+/// new one when memory is short and the old one is not in use: a descriptor keeps it in use.
 fn with_own_process(rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
     let Ok(folder) = PathFd::new("/proc/self") else {
         return Ok(rules);

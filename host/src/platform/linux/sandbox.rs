@@ -75,8 +75,8 @@ fn set_variable((name, value): (&String, &String)) -> Option<String> {
     (!is_set).then(|| format!("`{}` cannot be set", name.escape_default()))
 }
 
-/// Small things around the process. They cannot fail on a system that is whole, except for the
-/// first, and none of them protects the host: so that none is worth a word in the log.
+/// What a process inherits without having asked. Where the score cannot be set the daemon is no
+/// worse off than any other program, which is not worth a word in the log.
 fn surroundings(in_force: &mut InForce) {
     // When memory runs out the kernel shall take a worker, not the daemon: proc_pid_oom_score_adj(5).
     let _ = fs::write("/proc/self/oom_score_adj", "800");

@@ -10,15 +10,15 @@ use libc::c_long;
 use super::Tried;
 
 /// The number of a process as an argument of a system call.
-pub(super) fn own(process: i32) -> usize {
-    usize::try_from(process).unwrap_or(usize::MAX)
+pub(super) fn number(process: i32) -> usize {
+    process.cast_unsigned() as usize
 }
 
 /// A system call whose success changes nothing that lasts.
-pub(super) fn call(success: &str, number: c_long, arguments: [usize; 3]) -> Tried {
+pub(super) fn call(success: &str, which: c_long, arguments: [usize; 3]) -> Tried {
     let [a, b, c] = arguments;
     // SAFETY: the callers pass numbers, and calls that take no address or a null one.
-    let answer = unsafe { libc::syscall(number, a, b, c, 0_usize, 0_usize, 0_usize) };
+    let answer = unsafe { libc::syscall(which, a, b, c, 0_usize, 0_usize, 0_usize) };
     checked(answer).map(|_| success.to_owned())
 }
 
@@ -93,7 +93,7 @@ pub(super) fn attach(process: i32) -> Tried {
     // A signal that came first is passed on: it is not ours to swallow.
     let is_ours = status >> 16 == libc::PTRACE_EVENT_STOP;
     let signal = if is_ours { 0 } else { libc::WSTOPSIG(status) };
-    ptrace(libc::PTRACE_DETACH, own(signal))?;
+    ptrace(libc::PTRACE_DETACH, number(signal))?;
     Ok("it was attached to, and left".to_owned())
 }
 
@@ -102,12 +102,12 @@ pub(super) fn reprioritize(process: i32) -> Tried {
     let which = libc::PRIO_PROCESS as usize;
     // SAFETY: two numbers, and a number is the answer: 20 less the priority, as getpriority(2) says
     // of the system call.
-    let now = checked(unsafe { libc::syscall(libc::SYS_getpriority, which, own(process)) })?;
+    let now = checked(unsafe { libc::syscall(libc::SYS_getpriority, which, number(process)) })?;
     let same = (20 - now).cast_unsigned() as usize;
     call(
         "it may be changed",
         libc::SYS_setpriority,
-        [which, own(process), same],
+        [which, number(process), same],
     )
 }
 
@@ -115,9 +115,9 @@ pub(super) fn reprioritize(process: i32) -> Tried {
 pub(super) fn io_uring() -> Tried {
     // What the kernel answers there is 120 bytes long, and all zeros is a valid question.
     let mut parameters = [0_u64; 15];
-    let number = libc::SYS_io_uring_setup;
+    let setup = libc::SYS_io_uring_setup;
     // SAFETY: the address is that of an array of the length that the call reads and writes.
-    let ring = checked(unsafe { libc::syscall(number, 1_usize, parameters.as_mut_ptr()) })?;
+    let ring = checked(unsafe { libc::syscall(setup, 1_usize, parameters.as_mut_ptr()) })?;
     close(ring);
     Ok("a ring was made".to_owned())
 }
