@@ -101,7 +101,7 @@ impl Breaker {
         if !self.is_open.load(Relaxed) {
             return None;
         }
-        self.lock().holds_back(Utc::now())
+        self.lock().holds_back(Utc::now(), &self.plugin)
     }
 
     /// Whether it is closed: no call is held back.
@@ -115,7 +115,7 @@ impl Breaker {
             return Ok(Try(None));
         }
         let mut state = self.lock();
-        if let Some(exhausted) = state.holds_back(Utc::now()) {
+        if let Some(exhausted) = state.holds_back(Utc::now(), &self.plugin) {
             return Err(exhausted);
         }
         if state.until.is_none() {
@@ -239,7 +239,7 @@ impl Breaker {
 }
 
 impl State {
-    fn holds_back(&self, now: DateTime<Utc>) -> Option<Exhausted> {
+    fn holds_back(&self, now: DateTime<Utc>, plugin: &PluginName) -> Option<Exhausted> {
         let left = (self.until? - now)
             .to_std()
             .unwrap_or_default()
@@ -253,7 +253,7 @@ impl State {
         Some(Exhausted {
             reason: format!(
                 "quarantined: it crashed too often, at last: {last_crash}; it is tried again in {} s, or \
-                 at once after POST /v1/plugins/NAME/enable",
+                 at once after POST /v1/plugins/{plugin}/enable",
                 left.as_secs_f64().ceil()
             ),
             retry_after: Some(left),
