@@ -133,7 +133,11 @@ fn config(scratch: &Path, settings: &str) -> Config {
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(fixture(), folder.join("tiny.so")).unwrap();
     let file = scratch.join("bulkhead.toml");
-    std::fs::write(&file, format!("[plugin.tiny]\n{settings}\n")).unwrap();
+    std::fs::write(
+        &file,
+        format!("[plugin.tiny]\nlane = \"in-process\"\n{settings}\n"),
+    )
+    .unwrap();
     let overrides = bulkhead::config::Overrides {
         plugins: Some(folder),
         state: Some(scratch.to_owned()),
