@@ -8,10 +8,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::IntoResponse;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use super::{GIF, Seen, ask, echo, get, limits, plugin_in, post, services_of};
+use super::{GIF, Seen, ask, echo, get, limits, plugin_in, plugin_with, post, services_of};
 use crate::call::{Call, Entered, Exhausted, Lane, Permit};
+use crate::config::PluginConfig;
 use crate::error::{CallError, Traceback};
 use crate::http::answer::Failure;
 use crate::http::router;
@@ -129,6 +132,70 @@ async fn only_plugins_that_are_there_are_acted_upon() {
             "405 method_not_allowed: `GET` is not allowed here: use POST"
         );
     }
+}
+
+/// Ends when it is told that nobody waits.
+#[derive(Default)]
+struct Listens(Arc<Notify>);
+
+impl Lane for Listens {
+    fn enter_unguarded(&self, call: Arc<Call>, permit: Permit, _: Pass) -> Entered {
+        self.0.notify_one();
+        let running = async move {
+            let _permit = permit;
+            call.until_cancelled().await;
+            Err(CallError::Cancelled)
+        };
+        Entered::Running(running.boxed())
+    }
+
+    fn is_inline(&self) -> bool {
+        false
+    }
+
+    fn outlives_deadline(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_cancelled_at_the_end_are_answered() {
+    let lane = Listens::default();
+    let entered = Arc::clone(&lane.0);
+    let services = services_of(&[], [plugin_in("echo", Arc::new(lane))]);
+    let app = router(services.clone(), limits());
+    let asked = ask(app, post("", "image/gif", GIF));
+    let stop = async {
+        entered.notified().await;
+        services.jobs.cancel_all();
+    };
+    let (seen, ()) = tokio::join!(asked, stop);
+    assert_eq!(seen.line(), "499 cancelled: cancelled");
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_its_turn_hears_that_its_plugin_was_disabled() {
+    let lane = Listens::default();
+    let entered = Arc::clone(&lane.0);
+    let config = PluginConfig {
+        concurrency: 1,
+        ..PluginConfig::default()
+    };
+    let plugin = plugin_with("echo", Arc::new(lane), config);
+    let services = services_of(&[], [plugin]);
+    let app = router(services.clone(), limits());
+    let first = tokio::spawn(ask(app.clone(), post("", "image/gif", GIF)));
+    entered.notified().await;
+    let second = tokio::spawn(ask(app, post("", "image/gif", GIF)));
+    while services.plugins.status("echo").unwrap().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    services.plugins.disable_plugin("echo").unwrap();
+    // Its caller goes away, and so does the call.
+    first.abort();
+    let line = second.await.unwrap().line();
+    let expected = "503 plugin_unavailable: plugin is not available: disabled: ";
+    assert!(line.starts_with(expected), "{line}");
 }
 
 #[tokio::test]

@@ -86,6 +86,10 @@ fn plugin(name: &str, code: fn(&Call) -> Outcome) -> Arc<Plugin> {
 }
 
 fn plugin_in(name: &str, lane: Arc<dyn Lane>) -> Arc<Plugin> {
+    plugin_with(name, lane, PluginConfig::default())
+}
+
+fn plugin_with(name: &str, lane: Arc<dyn Lane>, config: PluginConfig) -> Arc<Plugin> {
     let declaration = Declaration {
         name: PluginName::parse(name).unwrap(),
         version: semver::Version::new(1, 2, 3),
@@ -96,11 +100,7 @@ fn plugin_in(name: &str, lane: Arc<dyn Lane>) -> Arc<Plugin> {
         digest: Digest::new([7; 32]),
     };
     let open = move || std::future::ready(Ok(serving(Arc::clone(&lane)))).boxed();
-    Arc::new(Plugin::new(
-        declaration,
-        PluginConfig::default(),
-        Box::new(open),
-    ))
+    Arc::new(Plugin::new(declaration, config, Box::new(open)))
 }
 
 fn serving(lane: Arc<dyn Lane>) -> Serving {
