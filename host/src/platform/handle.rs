@@ -68,14 +68,7 @@ impl Handle {
         match self {
             #[cfg(unix)]
             Self::Descriptor(fd) => Ok(fd.into()),
-            Self::Name(path) => {
-                let file = std::fs::File::options()
-                    .read(true)
-                    .write(write)
-                    .open(&path)?;
-                super::portable::worker::note_file(path.into());
-                Ok(file)
-            }
+            Self::Name(path) => std::fs::File::options().read(true).write(write).open(path),
         }
     }
 }

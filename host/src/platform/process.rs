@@ -75,7 +75,7 @@ impl Spawner {
             }
             SpawnerInner::Portable(side) => {
                 let (pending, handle) = Pending::new(side)?;
-                let (process, output) = portable::process::spawn(&handle).await?;
+                let (process, output) = portable::process::spawn(&handle, side.folder()).await?;
                 let process = Arc::new(Process(ProcessInner::Portable(process)));
                 let channel = tokio::select! {
                     channel = pending.taken() => channel?,

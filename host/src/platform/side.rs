@@ -1,7 +1,7 @@
 //! Which of the two sides of this module a host uses: the fast one of its system, or the one that
 //! every system has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The way in which a host and its workers share memory and talk.
@@ -30,6 +30,15 @@ impl Side {
     /// The side that every system has; `folder`, which is the host's own, is for its files.
     pub fn portable(folder: PathBuf) -> Self {
         Self::Portable(Arc::new(folder))
+    }
+
+    /// Where its files are, if it has any.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Linux => None,
+            Self::Portable(folder) => Some(folder),
+        }
     }
 
     /// Its name in the configuration.

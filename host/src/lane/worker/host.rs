@@ -200,6 +200,8 @@ fn own_folder(state: &Path) -> io::Result<std::path::PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    // Workers of a host that was killed remove its folder, and must not find that of the next.
+    let folder = folder.join(uuid::Uuid::new_v4().simple().to_string());
     std::fs::create_dir_all(&folder)?;
     folder.canonicalize()
 }

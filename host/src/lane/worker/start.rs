@@ -123,7 +123,8 @@ async fn load(fresh: Fresh, side: &Side, plan: &Plan) -> Result<Started, StartEr
         .into_iter()
         .map(Arc::new)
         .collect();
-    let others = hand_over(&mut channel, side, plan, &replies).await?;
+    // The order's memory is there until it was carried out.
+    let (others, _order) = hand_over(&mut channel, side, plan, &replies).await?;
     let mut channels = vec![channel];
     for pending in others {
         channels.push(pending.taken().await.map_err(StartError::NoCapacity)?);
@@ -162,7 +163,7 @@ async fn hand_over(
     side: &Side,
     plan: &Plan,
     replies: &[Arc<ReplyMemory>],
-) -> Result<Vec<Pending>, StartError> {
+) -> Result<(Vec<Pending>, Arc<RequestMemory>), StartError> {
     let load = Load {
         confinement: plan.confinement.clone(),
         aim: plan.aim,
@@ -192,7 +193,7 @@ async fn hand_over(
         .send(&frame, &handles)
         .await
         .map_err(StartError::broken)?;
-    Ok(others)
+    Ok((others, memory))
 }
 
 /// Waits for the worker's word; nothing if it died instead.

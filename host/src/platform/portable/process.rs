@@ -3,6 +3,7 @@
 //! A worker learns of its host's death from its standard input, which ends then.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -15,8 +16,11 @@ use tokio::sync::{Mutex, Notify};
 use crate::platform::handle::{Handle, foreign};
 use crate::platform::process::{Exit, WORKER};
 
-/// Starts a worker, and tells it where to connect.
-pub(in crate::platform) async fn spawn(channel: &Handle) -> io::Result<(Process, Output)> {
+/// Starts a worker, and tells it where to connect, and which folder is to go with the host.
+pub(in crate::platform) async fn spawn(
+    channel: &Handle,
+    folder: Option<&Path>,
+) -> io::Result<(Process, Output)> {
     let Handle::Name(address) = channel else {
         return Err(foreign());
     };
@@ -35,7 +39,10 @@ pub(in crate::platform) async fn spawn(channel: &Handle) -> io::Result<(Process,
     command.envs(std::env::var_os("SystemRoot").map(|root| ("SystemRoot", root)));
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(format!("{address}\n").as_bytes()).await?;
+    let folder = folder.and_then(Path::to_str).unwrap_or_default();
+    stdin
+        .write_all(format!("{address}\n{folder}\n").as_bytes())
+        .await?;
     stdin.flush().await?;
     let output = Output {
         stdout: child.stdout.take(),

@@ -2,49 +2,43 @@
 //! for the host's death.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::platform::channel::WorkerChannel;
 use crate::platform::handle::Handle;
 
-/// Files of the host's that this process knows of.
-static FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
 /// Connects to the address on the standard input, which stays open for as long as the host lives.
 pub(in crate::platform) fn adopt() -> io::Result<WorkerChannel> {
-    let mut address = String::new();
-    // By the byte: what comes after the line is for nobody else to wait for.
-    for byte in io::stdin().lock().bytes() {
-        match byte? {
-            b'\n' => break,
-            byte => address.push(char::from(byte)),
-        }
-    }
+    let (address, folder) = (read_line()?, PathBuf::from(read_line()?));
     thread::Builder::new()
         .name("host watch".to_owned())
-        .spawn(end_with_host)?;
+        .spawn(move || end_with_host(&folder))?;
     WorkerChannel::take(Handle::Name(address))
 }
 
-/// Notes a file that is to go with the host, should that die without removing it.
-pub(in crate::platform) fn note_file(path: PathBuf) {
-    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
-    files.push(path);
+/// By the byte: what comes after the line is for nobody else to wait for.
+fn read_line() -> io::Result<String> {
+    let mut line = Vec::new();
+    for byte in io::stdin().lock().bytes() {
+        match byte? {
+            b'\n' => break,
+            byte => line.push(byte),
+        }
+    }
+    String::from_utf8(line).map_err(io::Error::other)
 }
 
-fn end_with_host() {
+/// What the host would have removed at its end goes with it, should it have had no time for that.
+fn end_with_host(folder: &Path) {
     let mut nothing = [0; 64];
     while io::stdin()
         .lock()
         .read(&mut nothing)
         .is_ok_and(|read| read > 0)
     {}
-    for file in FILES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        let _ = std::fs::remove_file(file);
-        // Empty once the last is gone.
-        let _ = file.parent().map(std::fs::remove_dir);
+    if !folder.as_os_str().is_empty() {
+        let _ = std::fs::remove_dir_all(folder);
     }
     end_now();
 }
