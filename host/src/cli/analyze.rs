@@ -100,14 +100,14 @@ impl Analyze {
         };
         match app.analysis.analyze(request).await {
             Ok(answer) => self.document(image, &answer),
-            Err(refusal) => json!({ "file": image, "error": refusal.envelope.error }),
+            Err(refusal) => refused(image, &refusal),
         }
     }
 
     fn unreadable(&self, image: &Path, cause: &str) -> Value {
         let problem = format!("cannot read `{}`: {cause}", image.display());
         let refusal = Refusal::malformed(problem, PluginName::parse(&self.plugin).ok());
-        json!({ "file": image, "error": refusal.envelope.error })
+        refused(image, &refusal)
     }
 
     fn document(&self, image: &Path, answer: &Answer) -> Value {
@@ -168,7 +168,12 @@ impl Analyze {
                 text(&error["message"]),
                 place.unwrap_or_default()
             );
-            return print::error(&format!("{}: {problem}", image.display()));
+            print::error(&format!("{}: {problem}", image.display()));
+            let traceback = document["_internal"]["traceback"].as_str();
+            for line in traceback.unwrap_or_default().lines() {
+                print::error(&format!("  {line}"));
+            }
+            return;
         }
         if self.images.len() > 1 && print::to_people() {
             print::line(&format!("{}:", image.display()));
@@ -178,6 +183,16 @@ impl Analyze {
             print::error(&format!("attached: {attachment}"));
         }
     }
+}
+
+/// An error with what helps to find its place: whoever runs the command is the operator.
+fn refused(image: &Path, refusal: &Refusal) -> Value {
+    let envelope = &refusal.envelope;
+    let mut document = json!({ "file": image, "error": envelope.error });
+    if !envelope.internal.traceback.as_str().is_empty() {
+        document["_internal"] = json!(envelope.internal);
+    }
+    document
 }
 
 fn options(text: &str) -> Result<Box<RawValue>, String> {

@@ -70,6 +70,7 @@ pub(super) struct PluginKeys {
     pub(super) tasks: Option<Within<u64, 1, 65_536>>,
     pub(super) threads: Option<Within<u64, 1, 1_024>>,
     pub(super) warm: Option<Within<u64, 0, 1_024>>,
+    pub(super) startup: Option<Within<Span, 1, DAY>>,
     pub(super) idle: Option<Within<Span, 1, DAY>>,
     pub(super) recycle: Option<Within<u64, 1, 1_000_000_000>>,
     pub(super) grace: Option<Within<Span, 0, { 60 * SECOND }>>,

@@ -45,6 +45,8 @@ pub struct PluginConfig {
     pub threads: usize,
     /// How many workers are kept even when none is needed. Default: 0.
     pub warm: usize,
+    /// How long a plugin may take to load and to make an instance. Default: 30 s.
+    pub startup: Span,
     /// After how long without a call a worker ends. Default: 60 s.
     pub idle: Span,
     /// After how many calls a worker is replaced. Default: 10,000.
@@ -79,6 +81,7 @@ impl Default for PluginConfig {
             tasks: 256,
             threads: 1,
             warm: 0,
+            startup: Span::seconds(30),
             idle: Span::seconds(60),
             recycle: 10_000,
             grace: Span::millis(100),

@@ -93,6 +93,7 @@ impl PluginConfig {
         set(&mut self.tasks, value(keys.tasks));
         set(&mut self.threads, count(keys.threads));
         set(&mut self.warm, count(keys.warm));
+        set(&mut self.startup, value(keys.startup));
         set(&mut self.idle, value(keys.idle));
         set(&mut self.recycle, value(keys.recycle));
         set(&mut self.grace, value(keys.grace));

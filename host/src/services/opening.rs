@@ -16,8 +16,6 @@ use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
 /// When it is worth trying again where the system gave no worker.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// The least time that a plugin has to open, however short its calls are.
-const LEAST_TO_OPEN: Duration = Duration::from_secs(10);
 
 /// What plugins are opened with.
 #[derive(Clone)]
@@ -84,10 +82,10 @@ fn for_good(reason: String) -> Exhausted {
     }
 }
 
-/// Opens the plugin on a thread that may block, and waits as long as for one of its calls, but
-/// not so short that a busy machine alone makes it too long: the verdict stands.
+/// Opens the plugin on a thread that may block, and waits as long as the operator allows: the verdict
+/// stands.
 async fn open_here(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
-    let limit = config.deadline.duration().max(LEAST_TO_OPEN);
+    let limit = config.startup.duration();
     let opening = tokio::task::spawn_blocking(move || {
         let ready = in_process::open(&staged, &config);
         serving(ready.map_err(|rejection| rejection.explain())?, &config)

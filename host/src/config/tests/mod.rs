@@ -120,7 +120,7 @@ fn shown(config: &Config) -> Vec<String> {
     lines
 }
 
-fn plugin_lines(plugin: &PluginConfig) -> [String; 22] {
+fn plugin_lines(plugin: &PluginConfig) -> [String; 23] {
     [
         format!("lane={:?}", plugin.lane),
         format!("deadline={}", plugin.deadline),
@@ -137,6 +137,7 @@ fn plugin_lines(plugin: &PluginConfig) -> [String; 22] {
         format!("tasks={}", plugin.tasks),
         format!("threads={}", plugin.threads),
         format!("warm={}", plugin.warm),
+        format!("startup={}", plugin.startup),
         format!("idle={}", plugin.idle),
         format!("recycle={}", plugin.recycle),
         format!("grace={}", plugin.grace),

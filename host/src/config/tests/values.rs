@@ -34,6 +34,7 @@ file_size = 0
 tasks = 9
 threads = 4
 warm = 2
+startup = "5s"
 idle = "1m"
 recycle = 1
 grace = "0s"
@@ -61,7 +62,7 @@ fn every_key_can_be_set() {
         "listen=[::1]:0; insecure=true; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
          default=qr; preload=0; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; age=7days; count=100000; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
          inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false; memory=16MiB; \
-         open_files=32; file_size=0B; tasks=9; threads=4; warm=2; recycle=1; grace=0s; network=true; \
+         open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; recycle=1; grace=0s; network=true; \
          read=[\"/data/models\", \"/etc/x\"]; write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
     );
 }

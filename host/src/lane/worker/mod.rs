@@ -43,8 +43,6 @@ use crate::lane::Ready;
 use crate::loader::{Rejection, Staged};
 use crate::runner::Pass;
 
-/// The least time that a plugin has to load, however short its calls are.
-const LEAST_TO_LOAD: Duration = Duration::from_secs(10);
 /// What a runner allows beyond the grace, because machines are busy.
 const SLACK: Duration = Duration::from_secs(2);
 /// Room for the manifest, however small a plugin's answers may be.
@@ -109,7 +107,7 @@ fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, 
         seats: config.threads.min(config.concurrency),
         settings: config.settings.to_string(),
         reply: config.max_output.as_usize().max(LEAST_REPLY),
-        limit: config.deadline.duration().max(LEAST_TO_LOAD),
+        limit: config.startup.duration(),
     })
 }
 

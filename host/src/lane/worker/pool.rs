@@ -117,14 +117,17 @@ impl Pool {
 
     /// A seat that waits, or one of a new worker, or the next that is given back.
     async fn acquire(self: &Arc<Self>, permit: &Permit) -> Result<Lease, CallError> {
+        // Most calls find a seat that waits.
+        if let Some(lease) = self.lease() {
+            return Ok(lease);
+        }
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             // From here on no seat that is given back is missed.
             freed.as_mut().enable();
-            if let Some(seat) = self.pop() {
-                let (pool, seat) = (Arc::clone(self), Some(seat));
-                return Ok(Lease { pool, seat });
+            if let Some(lease) = self.lease() {
+                return Ok(lease);
             }
             let due = permit.deadline.into();
             let waited = async {
@@ -143,6 +146,12 @@ impl Pool {
                 return Err(timed_out(permit));
             }
         }
+    }
+
+    fn lease(self: &Arc<Self>) -> Option<Lease> {
+        let seat = Some(self.pop()?);
+        let pool = Arc::clone(self);
+        Some(Lease { pool, seat })
     }
 
     /// A seat that waits. One that is not sound any more takes its worker along.

@@ -30,6 +30,7 @@ pub(super) struct Worker {
     seats: AtomicUsize,
     /// The seat for whose sake the host has killed it, plus one.
     killed_for: AtomicU32,
+    blamed: AtomicBool,
     /// Calls whose memory it may still read, although they are over.
     graves: Mutex<Vec<Arc<Call>>>,
 }
@@ -55,6 +56,7 @@ impl Worker {
             calls: AtomicU64::new(0),
             seats: AtomicUsize::new(0),
             killed_for: AtomicU32::new(0),
+            blamed: AtomicBool::new(false),
             graves: Mutex::default(),
         })
     }
@@ -85,6 +87,18 @@ impl Worker {
         let _ = self.killed_for.compare_exchange(0, seat, relaxed, relaxed);
         self.retire();
         self.process.kill();
+    }
+
+    /// Ends what is left of it. For no call's sake: it was dying.
+    pub(super) fn finish_off(&self) {
+        self.retire();
+        self.process.kill();
+    }
+
+    /// Whether nobody has been blamed for its end yet; asks once. One death is one crash, however
+    /// many calls it takes along.
+    pub(super) fn is_first_to_blame(&self) -> bool {
+        !self.blamed.swap(true, Ordering::Relaxed)
     }
 
     /// The seat for whose sake it was killed.

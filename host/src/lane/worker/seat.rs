@@ -453,7 +453,7 @@ impl Seat {
         let for_another = worker.killed_for().is_some_and(|seat| seat != self.index);
         let of_another =
             told.is_some_and(|report| report.seat.is_some_and(|seat| seat as usize != self.index));
-        worker.kill_for(self.index);
+        worker.finish_off();
         worker.bury(Arc::clone(call));
         let crashed = !for_another && !of_another;
         let outcome = match stage {
@@ -464,7 +464,8 @@ impl Seat {
                 Err(death.into_error(&worker.symbols, !crashed))
             }
         };
-        let crashed = crashed && matches!(&outcome, Err(error) if is_crash(error));
+        let is_crash = matches!(&outcome, Err(error) if is_crash(error));
+        let crashed = crashed && is_crash && worker.is_first_to_blame();
         Ended {
             outcome,
             seat: Fate::Dead { crashed },

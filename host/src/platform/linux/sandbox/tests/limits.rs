@@ -5,7 +5,7 @@ use std::thread;
 
 use rustix::process::{Resource, geteuid, getrlimit};
 
-use super::{MEMORY, UID, confined, confinement};
+use super::{MEMORY, confined, confinement};
 use crate::platform::Confinement;
 
 #[test]
