@@ -91,7 +91,7 @@ pub enum Rejection {
     #[error(
         "it was not loaded within {limit_ms} ms, and was ended; see what its constructors and `new` wait for"
     )]
-    LoadHung { limit_ms: u128 },
+    LoadHung { limit_ms: u64 },
     #[error(
         "{generations} builds of it are mapped already and none can be let go; restart the host"
     )]
@@ -144,7 +144,7 @@ impl Rejection {
 
     /// Loading it took longer than `limit`.
     pub fn load_hung(limit: std::time::Duration) -> Self {
-        let limit_ms = limit.as_millis();
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Self::LoadHung { limit_ms }
     }
 

@@ -76,7 +76,7 @@ impl Spawner {
             SpawnerInner::Portable(side) => {
                 let (pending, handle) = Pending::new(side)?;
                 let (process, output) = portable::process::spawn(&handle, side.folder()).await?;
-                let process = Arc::new(Process(ProcessInner::Portable(process)));
+                let process = Arc::new(Process(ProcessInner::Portable(Box::new(process))));
                 let channel = tokio::select! {
                     channel = pending.taken() => channel?,
                     exit = process.ended() => return Err(ended_early(exit)),
@@ -103,7 +103,8 @@ pub struct Process(ProcessInner);
 enum ProcessInner {
     #[cfg(target_os = "linux")]
     Linux(super::linux::process::Process),
-    Portable(portable::process::Process),
+    // The larger by far.
+    Portable(Box<portable::process::Process>),
 }
 
 impl Process {

@@ -61,7 +61,7 @@ pub(super) enum StartError {
     Unfit(String),
     /// It has died over it.
     #[error("{}", crashed(.0))]
-    Died(Death),
+    Died(Box<Death>),
     /// It took too long.
     #[error("{}", Rejection::load_hung(*.0).explain())]
     Hung(Duration),
@@ -134,7 +134,7 @@ async fn load(fresh: Fresh, side: &Side, plan: &Plan) -> Result<Started, StartEr
         None => {
             let exit = tokio::time::timeout(ACCOUNT_WITHIN, process.0.ended()).await;
             let death = death::account(exit.ok(), &replies[0], &printed, plan.confinement.memory);
-            return Err(StartError::Died(death));
+            return Err(StartError::Died(Box::new(death)));
         }
     };
     let text = replies[0].read(0, readiness.length);
@@ -199,26 +199,22 @@ async fn hand_over(
 /// Waits for the worker's word; nothing if it died instead.
 async fn hear(channel: &mut Channel, process: &Process) -> Result<Option<Readiness>, StartError> {
     let mut buffer = vec![0; MAX_FRAME];
-    loop {
-        let heard = tokio::select! {
-            biased;
-            heard = channel.recv(&mut buffer) => heard,
-            // What it has said before is still there.
-            _ = process.ended() => channel.try_recv(&mut buffer),
-        };
-        let length = match heard {
-            Ok(Some(length)) => length,
-            Ok(None) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(StartError::broken(error)),
-        };
-        match protocol::decode(&buffer[..length])? {
-            (NO_CALL, FromWorker::Ready(readiness)) => return Ok(Some(readiness)),
-            (NO_CALL, FromWorker::Unfit { reason }) => {
-                return Err(StartError::Unfit(reason.into_owned()));
-            }
-            (NO_CALL, FromWorker::Crash) => return Ok(None),
-            (_, other) => return Err(BadFrame::OutOfTurn(other.name()).into()),
-        }
+    let heard = tokio::select! {
+        biased;
+        heard = channel.recv(&mut buffer) => heard,
+        // What it has said before is still there.
+        _ = process.ended() => channel.try_recv(&mut buffer),
+    };
+    let length = match heard {
+        Ok(Some(length)) => length,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(StartError::broken(error)),
+    };
+    match protocol::decode(&buffer[..length])? {
+        (NO_CALL, FromWorker::Ready(readiness)) => Ok(Some(readiness)),
+        (NO_CALL, FromWorker::Unfit { reason }) => Err(StartError::Unfit(reason.into_owned())),
+        (NO_CALL, FromWorker::Crash) => Ok(None),
+        (_, other) => Err(BadFrame::OutOfTurn(other.name()).into()),
     }
 }
