@@ -51,6 +51,16 @@ impl Process {
         links.map(|link| link.display().to_string()).collect()
     }
 
+    /// The number that its next descriptor will have.
+    pub fn free_descriptor(self) -> u64 {
+        let is_open =
+            |number: &u64| fs::symlink_metadata(format!("/proc/{}/fd/{number}", self.0)).is_ok();
+        let mut numbers = 0..;
+        numbers
+            .find(|number| !is_open(number))
+            .expect("there is no end to numbers")
+    }
+
     /// The sockets among them.
     pub fn sockets(self) -> BTreeSet<String> {
         let open = self.descriptors().into_iter();

@@ -203,7 +203,7 @@ pub fn config(platform: Platform, more: &str) -> String {
     };
     format!(
         "jobs.retention.count = 1000\n\
-         plugins.defaults = {{ lane = \"process\", deadline = \"10s\" }}\n\
+         plugins.defaults.lane = \"process\"\nplugins.defaults.deadline = \"10s\"\n\
          {neighbour}\n\
          workers.platform = \"{}\"\n{more}\n",
         platform.as_str()

@@ -178,9 +178,9 @@ fn cr_09_without_capacity_a_call_is_turned_away(platform: Platform) {
     let scene = Scene::with(platform, "", "workers.spares = 0");
     let daemon = &scene.daemon;
     let process = rustix::process::Pid::from_raw(daemon.process().0);
-    // No more than are open: the connection that is used here is one of them.
+    // No descriptor more than there are: the connection that is used here is one of them.
     let few = Rlimit {
-        current: Some(daemon.process().descriptors().len() as u64),
+        current: Some(daemon.process().free_descriptor()),
         ..getrlimit(Resource::Nofile)
     };
     let before = prlimit(process, Resource::Nofile, few).unwrap();

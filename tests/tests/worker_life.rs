@@ -94,14 +94,14 @@ fn op_02_workers_end_with_their_daemon(platform: Platform) {
 /// The bodies are what the daemon has much of; that its own memory makes no difference either is
 /// measured by the benchmark.
 fn op_08_a_worker_is_replaced_while_much_is_held(platform: Platform) {
-    let scene = Scene::with(platform, "", "plugins.defaults.queue = 64");
+    let scene = Scene::new(platform, "");
     let image = vec![7; 32 << 20];
     fine(&scene.daemon, TWIN);
     scene.fine();
-    let sleep = json!({"way": "sleep", "millis": 1500});
+    let sleep = json!({"way": "sleep", "millis": 700});
     let send = || scene.daemon.post_raw(TWIN, "image/x-any", &image, &sleep);
     thread::scope(|scope| {
-        let held: Vec<_> = (0..4).map(|_| scope.spawn(&send)).collect();
+        let held: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
         scene.daemon.wait_for(TWIN, "in_flight", 1);
         for _ in 0..2 {
             assert_eq!(scene.call(&way("segv")).status, 502);

@@ -23,7 +23,7 @@ on_each_platform![
 ];
 
 fn ou_01_a_result_over_the_limit_is_no_result(platform: Platform) {
-    let scene = Scene::new(platform, "max_output = \"4MiB\"");
+    let scene = Scene::new(platform, "max_output = \"4MiB\"\nmemory = \"2GiB\"");
     let long = |bytes: u64| json!({"way": "long", "bytes": bytes});
     let check = |bytes| {
         let answer = scene.check(&long(bytes), |it| it.status == 502);
