@@ -235,12 +235,12 @@ fn a_crash_is_told_in_the_log(platform: Platform) {
         (
             "segv",
             &["SIGSEGV", "about to write to 0x10"][..],
-            &["0x10", "fixture_faults::crash::segv"][..],
+            &["0x10", "segv at faults/src/crash.rs"][..],
         ),
         (
             "segv-in-thread",
             &["SIGSEGV", "about to write to 0x10"],
-            &["culprit", "fixture_faults::crash::segv"],
+            &["culprit", "segv at faults/src/crash.rs"],
         ),
         ("stack-overflow", &[], &["fixture_faults::crash::deeper"]),
         ("abort", &["SIGABRT"], &["fixture_faults::crash::abort"]),

@@ -72,7 +72,7 @@ fn me_02_a_worker_is_replaced_after_so_many_calls(platform: Platform) {
 }
 
 fn me_04_bytes_in_flight_have_a_limit(platform: Platform) {
-    let scene = Scene::with(platform, "", "server.max_in_flight = \"8MiB\"");
+    let scene = Scene::with(platform, "", "server.max_in_flight = \"8MiB\"\nserver.max_body = \"6MiB\"");
     let image = vec![7; 5 << 20];
     let send = |plugin, way: &Value| scene.daemon.post_raw(plugin, "image/x-any", &image, way);
     assert_eq!(
