@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use ureq::http::Response;
 use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
 use crate::folder::Folder;
-use rustix::process::{Pid, Signal, kill_process};
-
+use crate::process::Process;
 use crate::{cli, wait};
 
 /// The smallest thing that passes for an image.
@@ -101,6 +101,19 @@ impl Daemon {
         response.status().as_u16()
     }
 
+    /// Calls a plugin that is to answer within so many milliseconds.
+    pub fn call_within(&self, plugin: &str, options: &Value, millis: u32) -> Answer {
+        let request = self.request(plugin, "image/x-any", options);
+        let request = request.header("x-deadline-ms", millis.to_string());
+        Answer::of(request.send(IMAGE))
+    }
+
+    /// Lifts what keeps a plugin from being called.
+    pub fn enable(&self, plugin: &str) -> Answer {
+        let path = format!("/v1/plugins/{plugin}/enable");
+        Answer::of(self.agent.post(self.url(&path)).send_empty())
+    }
+
     /// Sends an image as a file of a form.
     pub fn post_form(
         &self,
@@ -158,10 +171,23 @@ impl Daemon {
 
     /// Asks it to stop, as an init system does.
     pub fn terminate(&self) {
-        let process = i32::try_from(self.process.id())
-            .ok()
-            .and_then(Pid::from_raw);
-        kill_process(process.expect("it runs"), Signal::TERM).unwrap();
+        self.process().signal(Signal::TERM);
+    }
+
+    /// Ends it at once, as nobody should.
+    pub fn kill(&mut self) {
+        self.process().signal(Signal::KILL);
+        self.process.wait().unwrap();
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process(i32::try_from(self.process.id()).expect("ids of processes are that small"))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Waits for its end, and gives its exit code.
@@ -177,11 +203,7 @@ impl Daemon {
 
     /// The bytes of memory that are its own.
     pub fn resident(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(status).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-        kilobytes.parse::<u64>().unwrap() << 10
+        self.process().resident()
     }
 
     /// What it has said on stderr.

@@ -12,5 +12,7 @@ pub mod daemon;
 pub mod fixtures;
 pub mod folder;
 pub mod inotify;
+pub mod process;
 pub mod source;
 pub mod wait;
+pub mod workers;
