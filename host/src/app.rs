@@ -223,6 +223,7 @@ impl App {
         // What callers have left behind may still end well, within reason.
         self.tasks.close();
         let _ = tokio::time::timeout(ABANDONED_CALLS, self.tasks.wait()).await;
+        self.workers.close();
         info!("stopped");
     }
 }

@@ -97,7 +97,10 @@ fn ld_14_plugins_that_nobody_calls_have_no_workers(platform: Platform) {
         let plugin = c::plugin(&format!("plugin-{number}")).build();
         folder.put(&format!("plugin{number}.so"), &plugin);
     }
-    let config = config(platform, "plugins.preload = 0");
+    let config = config(
+        platform,
+        "plugins.preload = 0\nplugins.defaults.startup = '2s'",
+    );
     let daemon = Daemon::start(&folder, &config);
     let items = daemon.get("/v1/plugins").body["items"]
         .as_array()
@@ -172,7 +175,13 @@ fn coded(code: &str) -> Vec<u8> {
 fn rejected(platform: Platform, library: &[u8]) -> String {
     let folder = Folder::of(&frozen("older"));
     folder.put("broken.so", library);
-    let daemon = Daemon::start(&folder, &config(platform, "plugins.preload = 0"));
+    let daemon = Daemon::start(
+        &folder,
+        &config(
+            platform,
+            "plugins.preload = 0\nplugins.defaults.startup = '2s'",
+        ),
+    );
     let well = || assert_eq!(daemon.call("older", &json!({})).status, 200);
     well();
     for _ in 0..2 {

@@ -33,7 +33,7 @@ impl Side {
     }
 
     /// Where its files are, if it has any.
-    pub(super) fn folder(&self) -> Option<&Path> {
+    pub fn folder(&self) -> Option<&Path> {
         match self {
             #[cfg(target_os = "linux")]
             Self::Linux => None,

@@ -39,11 +39,29 @@ pub(super) struct Fresh {
 
 /// A process that ends with its owner; somebody else waits for it to be gone.
 #[derive(Debug)]
-pub(super) struct Owned(pub(super) Arc<Process>);
+pub(super) struct Owned {
+    process: Arc<Process>,
+    // Whether somebody else has taken over.
+    released: bool,
+}
+
+impl Owned {
+    pub(super) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Leaves the end to whoever has it now.
+    pub(super) fn release(mut self) -> Arc<Process> {
+        self.released = true;
+        Arc::clone(&self.process)
+    }
+}
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.0.kill();
+        if !self.released {
+            self.process.kill();
+        }
     }
 }
 
@@ -73,6 +91,14 @@ impl Workers {
     /// The side of the platform that they use.
     pub fn side(&self) -> &Side {
         &self.side
+    }
+
+    /// Removes the files that are memory: for the end of a host, when no call runs any more.
+    pub fn close(&self) {
+        if let Some(folder) = self.side.folder() {
+            // The next host removes what this one cannot.
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 
     /// Whether a worker must be shut in wholly.
@@ -119,7 +145,7 @@ impl Workers {
         let spare = loop {
             match self.take_spare() {
                 // One that somebody has ended is no spare.
-                Some(spare) if spare.process.0.exit().is_some() => {}
+                Some(spare) if spare.process.process().exit().is_some() => {}
                 other => break other,
             }
         };
@@ -168,7 +194,10 @@ impl Workers {
         let gone = Arc::clone(&process);
         tokio::spawn(async move { gone.ended().await });
         let mut fresh = Fresh {
-            process: Owned(process),
+            process: Owned {
+                process,
+                released: false,
+            },
             channel,
             printed: Printed::follow(output),
         };

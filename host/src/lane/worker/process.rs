@@ -43,11 +43,9 @@ impl Worker {
         base: Option<u64>,
         report: Arc<ReplyMemory>,
     ) -> Arc<Self> {
-        let owned = Arc::clone(&process.0);
-        // From here on it ends with its last seat.
-        std::mem::forget(process);
         Arc::new(Self {
-            process: owned,
+            // From here on it ends with its last seat.
+            process: process.release(),
             printed,
             symbols: Symbols::new(plan.library.clone(), base),
             memory: plan.confinement.memory,

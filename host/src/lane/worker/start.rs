@@ -129,10 +129,10 @@ async fn load(fresh: Fresh, side: &Side, plan: &Plan) -> Result<Started, StartEr
     for pending in others {
         channels.push(pending.taken().await.map_err(StartError::NoCapacity)?);
     }
-    let readiness = match hear(&mut channels[0], &process.0).await? {
+    let readiness = match hear(&mut channels[0], process.process()).await? {
         Some(readiness) => readiness,
         None => {
-            let exit = tokio::time::timeout(ACCOUNT_WITHIN, process.0.ended()).await;
+            let exit = tokio::time::timeout(ACCOUNT_WITHIN, process.process().ended()).await;
             let death = death::account(exit.ok(), &replies[0], &printed, plan.confinement.memory);
             return Err(StartError::Died(Box::new(death)));
         }

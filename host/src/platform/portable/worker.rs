@@ -4,9 +4,14 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use crate::platform::channel::WorkerChannel;
 use crate::platform::handle::Handle;
+
+/// How often it is tried to remove the host's files.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Connects to the address on the standard input, which stays open for as long as the host lives.
 pub(in crate::platform) fn adopt() -> io::Result<WorkerChannel> {
@@ -37,8 +42,15 @@ fn end_with_host(folder: &Path) {
         .read(&mut nothing)
         .is_ok_and(|read| read > 0)
     {}
-    if !folder.as_os_str().is_empty() {
-        let _ = std::fs::remove_dir_all(folder);
+    // Others may be at it too, and take a file away under our hands.
+    for _ in 0..TRIES {
+        if folder.as_os_str().is_empty() || std::fs::remove_dir_all(folder).is_ok() {
+            break;
+        }
+        thread::sleep(PAUSE);
+        if !folder.exists() {
+            break;
+        }
     }
     end_now();
 }
