@@ -97,10 +97,7 @@ fn ld_14_plugins_that_nobody_calls_have_no_workers(platform: Platform) {
         let plugin = c::plugin(&format!("plugin-{number}")).build();
         folder.put(&format!("plugin{number}.so"), &plugin);
     }
-    let config = config(
-        platform,
-        "plugins.preload = 0\nplugins.defaults.startup = '2s'",
-    );
+    let config = config(platform, "plugins.preload = 0");
     let daemon = Daemon::start(&folder, &config);
     let items = daemon.get("/v1/plugins").body["items"]
         .as_array()
@@ -147,14 +144,18 @@ fn a_library_that_hangs_at_the_first_look_is_rejected(platform: Platform) {
 
 /// The code of the plugin itself, as soon as an instance is made.
 fn an_instance_that_cannot_be_made_is_told(platform: Platform) {
-    for start in ["crash", "exit"] {
-        let faults = format!("settings = {{ at_start = \"{start}\" }}");
+    for (start, code) in [
+        ("crash", "load_crashed: "),
+        ("exit", "load_crashed: "),
+        ("hang", "load_hung: "),
+    ] {
+        let faults = format!("startup = \"2s\"\nsettings = {{ at_start = \"{start}\" }}");
         let scene = Scene::new(platform, &faults);
         for _ in 0..2 {
             let answer = scene.call(&way("fine"));
             assert_eq!(answer.status, 503, "{start}: {}", answer.body);
             let reason = answer.reason();
-            assert!(reason.starts_with("load_crashed: "), "{start}: {reason}");
+            assert!(reason.starts_with(code), "{start}: {reason}");
         }
         assert_eq!(scene.daemon.plugin(FAULTS)["lifecycle"], "REJECTED");
         fine(&scene.daemon, TWIN);
@@ -175,13 +176,8 @@ fn coded(code: &str) -> Vec<u8> {
 fn rejected(platform: Platform, library: &[u8]) -> String {
     let folder = Folder::of(&frozen("older"));
     folder.put("broken.so", library);
-    let daemon = Daemon::start(
-        &folder,
-        &config(
-            platform,
-            "plugins.preload = 0\nplugins.defaults.startup = '2s'",
-        ),
-    );
+    let keys = "plugins.preload = 0\nplugin.broken.startup = \"2s\"";
+    let daemon = Daemon::start(&folder, &config(platform, keys));
     let well = || assert_eq!(daemon.call("older", &json!({})).status, 200);
     well();
     for _ in 0..2 {
