@@ -31,6 +31,23 @@ pub fn plugin(name: &str) -> Library<'static> {
     }
 }
 
+/// The bytes of a library that reads as the plugin `name`, and has garbage where its functions should
+/// be.
+pub fn garbage(name: &str) -> Vec<u8> {
+    let header = list(HEADER);
+    let garbage = list(&[0x41; 4096]);
+    let symbol = "_1as_0lib_1header_0root_bmodule_bloader";
+    let code = format!(
+        "__attribute__((aligned(16))) const unsigned char {symbol}[] = {{ {header} {garbage} }};"
+    );
+    let library = Library {
+        header: false,
+        code: &code,
+        ..plugin(name)
+    };
+    library.build()
+}
+
 /// A library that is no plugin.
 pub fn library() -> Library<'static> {
     Library {
