@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod fixtures;
 pub mod folder;
 pub mod inotify;
+pub mod lanes;
 pub mod process;
 pub mod source;
 pub mod wait;

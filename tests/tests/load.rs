@@ -12,38 +12,53 @@ use bulkhead_tests::cli;
 use bulkhead_tests::daemon::{Daemon, way};
 use bulkhead_tests::fixtures::{fixture, frozen, panic_abort};
 use bulkhead_tests::folder::Folder;
+use bulkhead_tests::lanes::Lane;
+use bulkhead_tests::on_each_lane;
 use serde_json::{Value, json};
 
-#[test]
-fn ld_01_listing_plugins_runs_none_of_their_code() {
+on_each_lane![
+    ld_01_listing_plugins_runs_none_of_their_code,
+    ld_03_an_undefined_symbol_is_told_when_it_is_loaded,
+    ld_04_a_missing_dependency_is_named,
+    ab_03_types_that_differ_are_refused_by_name,
+    ab_04_older_and_newer_plugins_load,
+    ab_08_a_plugin_whose_panics_abort_takes_no_daemon_along,
+    ab_09_memory_of_another_allocator_goes_back_to_it,
+    ab_10_garbage_where_functions_should_be_is_found_in_a_worker,
+    plugins_of_one_type_answer_as_themselves,
+    settings_reach_the_plugin,
+    a_plugin_that_does_not_start_says_why,
+];
+
+fn ld_01_listing_plugins_runs_none_of_their_code(lane: Lane) {
     let folder = Folder::of(&frozen("raw"));
     let mark = folder.beside("mark");
     let environment = [("RAW_PLUGIN_MARK", mark.to_str().unwrap())];
     assert_eq!(cli::listed(&folder), "libfrozen_raw.so raw");
-    let daemon = Daemon::start_with(&folder, "plugins.preload = 0", &environment);
+    let config = lane.config("plugins.preload = 0");
+    let daemon = Daemon::start_with(&folder, &config, &environment);
     let listed = daemon.get("/v1/plugins");
     assert_eq!(listed.body["items"][0]["name"], "raw");
     assert_eq!(listed.body["items"][0]["lifecycle"], "LOADING");
     assert!(!mark.exists());
-    // The mark is one that opening leaves: the first call does.
+    // The mark is one that opening leaves, in a process that has the daemon's environment: a worker
+    // has none of it.
     assert_eq!(daemon.call("raw", &json!({})).status, 200);
-    assert!(mark.exists());
+    assert_eq!(mark.exists(), lane == Lane::InProcess);
 }
 
-#[test]
-fn ld_03_an_undefined_symbol_is_told_when_it_is_loaded() {
+fn ld_03_an_undefined_symbol_is_told_when_it_is_loaded(lane: Lane) {
     let broken = c::Library {
         code: "extern int gone(void); int use(void) { return gone(); }",
         ..c::plugin("broken")
     };
-    let reason = refused("broken", &broken.build());
+    let reason = refused(lane, "broken", &broken.build());
     assert!(reason.starts_with("load_failed: "), "{reason}");
     assert!(reason.contains("undefined symbol: gone"), "{reason}");
     assert!(reason.len() <= 1024, "{reason}");
 }
 
-#[test]
-fn ld_04_a_missing_dependency_is_named() {
+fn ld_04_a_missing_dependency_is_named(lane: Lane) {
     let dependency = tempfile::tempdir().unwrap();
     let path = dependency.path().join("libfar-away.so");
     fs::write(&path, c::library().build()).unwrap();
@@ -57,7 +72,7 @@ fn ld_04_a_missing_dependency_is_named() {
         flags: &flags,
         ..c::plugin("needy")
     };
-    let reason = refused("needy", &needy.build());
+    let reason = refused(lane, "needy", &needy.build());
     let expected = "missing_dependency: it needs the library `libfar-away.so`";
     assert!(reason.starts_with(expected), "{reason}");
 }
@@ -84,10 +99,9 @@ fn ab_01_a_library_that_is_no_plugin_is_listed_and_not_opened() {
     assert!(!mark.exists());
 }
 
-#[test]
-fn ab_03_types_that_differ_are_refused_by_name() {
+fn ab_03_types_that_differ_are_refused_by_name(lane: Lane) {
     let folder = Folder::of(&frozen("changed"));
-    let daemon = Daemon::start(&folder, "");
+    let daemon = Daemon::start(&folder, &lane.config(""));
     let answer = daemon.call("changed", &json!({}));
     assert_eq!(answer.status, 503);
     assert_eq!(
@@ -98,10 +112,9 @@ fn ab_03_types_that_differ_are_refused_by_name() {
     assert_eq!(daemon.plugin("changed")["lifecycle"], "REJECTED");
 }
 
-#[test]
-fn ab_04_older_and_newer_plugins_load() {
+fn ab_04_older_and_newer_plugins_load(lane: Lane) {
     let folder = Folder::of(&frozen("older")).with(&frozen("newer"));
-    let daemon = Daemon::start(&folder, "");
+    let daemon = Daemon::start(&folder, &lane.config(""));
     let check = |plugin, expected: Value| {
         assert_eq!(*daemon.call(plugin, &json!({})).result(), expected);
         assert_eq!(daemon.plugin(plugin)["lifecycle"], "READY");
@@ -110,23 +123,30 @@ fn ab_04_older_and_newer_plugins_load() {
     check("newer", json!({"fixture": "newer", "host_has_note": false}));
 }
 
-#[test]
-fn ab_08_a_plugin_whose_panics_abort_is_refused() {
+fn ab_08_a_plugin_whose_panics_abort_takes_no_daemon_along(lane: Lane) {
     let folder = Folder::of(&panic_abort());
-    let daemon = Daemon::start(&folder, "");
+    let daemon = Daemon::start(&folder, &lane.config(""));
     let answer = daemon.call("misbehaves", &way("panic"));
-    assert_eq!(answer.status, 503);
-    let reason = answer.reason();
-    assert!(reason.starts_with("panic_strategy: "), "{reason}");
+    match lane {
+        Lane::Process => {
+            let expected = "502 ExecutionError crash: the plugin's worker died of SIGABRT";
+            assert_eq!(answer.brief(), expected);
+            assert_eq!(daemon.call("misbehaves", &way("fine")).status, 200);
+        }
+        Lane::InProcess => {
+            assert_eq!(answer.status, 503);
+            let reason = answer.reason();
+            assert!(reason.starts_with("panic_strategy: "), "{reason}");
+        }
+    }
     assert_eq!(daemon.get("/healthz").status, 200);
 }
 
-#[test]
-fn ab_09_memory_of_another_allocator_goes_back_to_it() {
+fn ab_09_memory_of_another_allocator_goes_back_to_it(lane: Lane) {
     const MARGIN: u64 = 64 << 20;
     let folder = Folder::of(&frozen("raw"));
     let config = "jobs.retention = { count = 1 }\nplugin.raw.check_output = false";
-    let daemon = Daemon::start(&folder, config);
+    let daemon = Daemon::start(&folder, &lane.config(config));
     let megabyte = json!({"say": "megabyte"});
     let call = || assert_eq!(daemon.call_unread("raw", &megabyte), 200);
     (0..50).for_each(|_| call());
@@ -136,13 +156,18 @@ fn ab_09_memory_of_another_allocator_goes_back_to_it() {
     assert!(after < before + MARGIN, "{before} bytes, then {after}");
 }
 
-#[test]
-fn plugins_of_one_type_answer_as_themselves() {
+/// A trusted plugin too is opened in a worker first.
+fn ab_10_garbage_where_functions_should_be_is_found_in_a_worker(lane: Lane) {
+    let reason = refused(lane, "broken", &c::garbage("broken"));
+    assert!(reason.starts_with("load_crashed: "), "{reason}");
+}
+
+fn plugins_of_one_type_answer_as_themselves(lane: Lane) {
     let folder = Folder::of(&frozen("older"))
         .with(&frozen("newer"))
         .with(&frozen("raw"))
         .with(&fixture("fixture-misbehaves"));
-    let daemon = Daemon::start(&folder, "");
+    let daemon = Daemon::start(&folder, &lane.config(""));
     let check = |plugin, field, expected: Value| {
         let answer = daemon.call(plugin, &json!({}));
         assert_eq!(answer.result()[field], expected, "{plugin}");
@@ -156,21 +181,19 @@ fn plugins_of_one_type_answer_as_themselves() {
     }
 }
 
-#[test]
-fn settings_reach_the_plugin() {
+fn settings_reach_the_plugin(lane: Lane) {
     let folder = Folder::of(&fixture("fixture-misbehaves"));
     let config = r#"plugin.misbehaves.settings = { greeting = "hello" }"#;
-    let daemon = Daemon::start(&folder, config);
+    let daemon = Daemon::start(&folder, &lane.config(config));
     let answer = daemon.call("misbehaves", &json!({}));
     assert_eq!(answer.result()["greeting"], "hello");
 }
 
-#[test]
-fn a_plugin_that_does_not_start_says_why() {
+fn a_plugin_that_does_not_start_says_why(lane: Lane) {
     let check = |settings: &str, expected: &str| {
         let folder = Folder::of(&fixture("fixture-misbehaves"));
         let config = format!("plugin.misbehaves.settings = {settings}");
-        let daemon = Daemon::start(&folder, &config);
+        let daemon = Daemon::start(&folder, &lane.config(&config));
         let answer = daemon.call("misbehaves", &json!({}));
         assert_eq!(answer.status, 503);
         assert_eq!(answer.reason(), expected);
@@ -203,14 +226,15 @@ fn a_plugin_that_does_not_start_says_why() {
 
 /// Puts a library into a folder, calls it as the plugin `name`, and gives the reason why it could
 /// not be called.
-fn refused(name: &str, library: &[u8]) -> String {
+fn refused(lane: Lane, name: &str, library: &[u8]) -> String {
     let folder = Folder::new();
     folder.put("it.so", library);
     assert_eq!(cli::listed(&folder), format!("it.so {name}"));
-    let daemon = Daemon::start(&folder, "");
+    let daemon = Daemon::start(&folder, &lane.config(""));
     let answer = daemon.call(name, &json!({}));
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert_eq!(answer.body["error"]["type"], "PluginError");
     assert_eq!(answer.details()["code"], "plugin_unavailable");
+    assert_eq!(daemon.plugin(name)["lifecycle"], "REJECTED");
     answer.reason().to_owned()
 }

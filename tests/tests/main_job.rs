@@ -1,13 +1,27 @@
 //! The main job as its users do it: first-party plugins, real pictures, the real daemon and the real
 //! command line.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::io::{Read, Write};
 
 use bulkhead_tests::cli;
 use bulkhead_tests::daemon::Daemon;
 use bulkhead_tests::fixtures::{fixture, picture, workspace};
 use bulkhead_tests::folder::Folder;
+use bulkhead_tests::lanes::Lane;
+use bulkhead_tests::on_each_lane;
 use serde_json::{Value, json};
+
+on_each_lane![
+    every_first_party_plugin_answers_by_every_body,
+    what_cannot_be_answered_is_told,
+    an_answer_can_be_looked_up_by_its_job,
+    op_02_a_stop_lets_what_runs_come_to_its_end,
+];
 
 const PLUGINS: [&str; 5] = ["image-info", "palette", "phash", "qr", "thumbnail"];
 
@@ -40,9 +54,8 @@ fn check(daemon: &Daemon, plugin: &str, file: &str, options: Value, expected: Va
     assert_eq!(raw.body["plugin"], plugin);
 }
 
-#[test]
-fn every_first_party_plugin_answers_by_every_body() {
-    let daemon = Daemon::start(&first_party(), "");
+fn every_first_party_plugin_answers_by_every_body(lane: Lane) {
+    let daemon = Daemon::start(&first_party(), &lane.config(""));
     let none = || json!({});
     let size = json!({"format": "png", "width": 451, "height": 300});
     check(&daemon, "image-info", "chelsea.png", none(), size);
@@ -91,9 +104,8 @@ fn exif_and_gps_are_read_from_a_camera_picture() {
     assert_eq!(exif["gps"], json!({"latitude": 52.52, "longitude": 13.405}));
 }
 
-#[test]
-fn an_answer_can_be_looked_up_by_its_job() {
-    let daemon = Daemon::start(&first_party(), "");
+fn an_answer_can_be_looked_up_by_its_job(lane: Lane) {
+    let daemon = Daemon::start(&first_party(), &lane.config(""));
     let answer = daemon.post_raw("thumbnail", "image/png", &picture("coffee.png"), &json!({}));
     let attachment = &answer.body["attachments"][0];
     let data = base64_simd::STANDARD
@@ -114,9 +126,8 @@ fn an_answer_can_be_looked_up_by_its_job() {
     assert_eq!(job["generation"], daemon.plugin("thumbnail")["generation"]);
 }
 
-#[test]
-fn what_cannot_be_answered_is_told() {
-    let daemon = Daemon::start(&first_party(), "");
+fn what_cannot_be_answered_is_told(lane: Lane) {
+    let daemon = Daemon::start(&first_party(), &lane.config(""));
     let empty = daemon.post_json(&json!({"image": ""}));
     assert_eq!(
         empty.brief(),
@@ -179,10 +190,9 @@ fn the_command_line_gives_what_the_daemon_gives() {
     );
 }
 
-#[test]
-fn op_02_a_stop_lets_what_runs_come_to_its_end() {
+fn op_02_a_stop_lets_what_runs_come_to_its_end(lane: Lane) {
     let folder = Folder::of(&fixture("fixture-misbehaves"));
-    let mut daemon = Daemon::start(&folder, "");
+    let mut daemon = Daemon::start(&folder, &lane.config(""));
     let go = folder.beside("go");
     let query = format!(
         "%7B%22way%22:%22hold%22,%22until%22:%22{}%22%7D",

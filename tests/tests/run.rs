@@ -5,17 +5,40 @@
     reason = "a failure in here is a failed test, which says the line"
 )]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::thread;
 
 use bulkhead_tests::daemon::{Answer, Daemon, IMAGE, way};
 use bulkhead_tests::fixtures::{fixture, frozen};
 use bulkhead_tests::folder::Folder;
+use bulkhead_tests::lanes::Lane;
+use bulkhead_tests::on_each_lane;
 use serde_json::{Value, json};
 
-#[test]
-fn rn_01_an_error_is_passed_on_within_bounds() {
-    let daemon = misbehaving("");
+on_each_lane![
+    rn_01_an_error_is_passed_on_within_bounds,
+    rn_01_an_error_without_the_sdk_is_passed_on_too,
+    rn_02_a_panic_costs_its_own_call_and_its_instance,
+    rn_04_a_panic_in_a_thread_of_the_plugins_own_is_the_plugins,
+    rn_13_with_a_concurrency_of_1_calls_never_overlap,
+    rn_13_a_plugin_that_is_not_thread_safe_runs_one_call_an_instance,
+    ou_01_a_result_over_the_limit_is_no_result,
+    ou_03_a_result_that_is_no_utf_8_is_no_result,
+    ou_04_a_result_with_a_number_that_json_lacks_is_no_result,
+    ou_05_a_result_without_measure_is_no_result,
+    a_result_must_be_one_object_that_keeps_its_schema,
+    a_schema_that_need_not_be_kept_is_not_looked_at,
+    a_call_without_a_name_is_for_the_default,
+    an_attachment_comes_with_the_result,
+    over_its_deadline_a_call_is_a_timeout,
+    a_cooperative_plugin_ends_at_its_deadline,
+    beyond_the_queue_a_call_is_turned_away,
+    hg_07_a_client_that_hangs_up_cancels_its_call,
+];
+
+fn rn_01_an_error_is_passed_on_within_bounds(lane: Lane) {
+    let daemon = misbehaving(lane, "");
     let answer = daemon.call(PLUGIN, &way("fail"));
     assert_eq!(answer.brief(), "500 ExecutionError failed: on purpose");
     assert_eq!(*answer.details(), json!({"code": "failed", "answer": 42}));
@@ -29,19 +52,17 @@ fn rn_01_an_error_is_passed_on_within_bounds() {
     assert_eq!(answer.brief(), expected);
 }
 
-#[test]
-fn rn_01_an_error_without_the_sdk_is_passed_on_too() {
-    let daemon = raw("");
+fn rn_01_an_error_without_the_sdk_is_passed_on_too(lane: Lane) {
+    let daemon = raw(lane, "");
     let answer = daemon.call("raw", &say("foreign-failure"));
     let expected = "500 ExecutionError failed: bad \u{fffd} words";
     assert_eq!(answer.brief(), expected);
     assert_eq!(*answer.details(), json!({"code": "failed"}));
 }
 
-#[test]
-fn rn_02_a_panic_costs_its_own_call_and_its_instance() {
-    let daemon = misbehaving("");
-    let first = instance(&daemon);
+fn rn_02_a_panic_costs_its_own_call_and_its_instance(lane: Lane) {
+    let daemon = misbehaving(lane, "plugin.misbehaves.concurrency = 1");
+    assert_eq!(instance(&daemon).number, 0);
     for (options, message) in [
         (way("panic"), "kaboom"),
         (
@@ -56,54 +77,57 @@ fn rn_02_a_panic_costs_its_own_call_and_its_instance() {
         let location = answer.details()["location"].as_str().unwrap();
         assert!(location.contains("src/lib.rs:"), "{location}");
         assert_eq!(answer.body["_internal"], Value::Null);
-        assert!(instance(&daemon) > before);
+        let after = instance(&daemon);
+        match lane {
+            // The worker is replaced, and numbers its instances from 0.
+            Lane::Process => assert!(after.process != before.process && after.number == 0),
+            Lane::InProcess => {
+                assert!(after.process == before.process && after.number > before.number)
+            }
+        }
     }
-    assert_eq!(first, 0);
     assert_eq!(daemon.plugin(PLUGIN)["lifecycle"], "READY");
 }
 
 #[test]
 fn rn_02_an_inline_panic_costs_its_own_call_too() {
-    let daemon = misbehaving("plugin.misbehaves.inline = true");
+    let daemon = misbehaving(Lane::InProcess, "plugin.misbehaves.inline = true");
     let answer = daemon.call(PLUGIN, &way("panic"));
     assert_eq!(answer.brief(), "500 ExecutionError panic: kaboom");
     assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
-#[test]
-fn rn_04_a_panic_in_a_thread_of_the_plugins_own_is_the_plugins() {
-    let daemon = misbehaving("");
+fn rn_04_a_panic_in_a_thread_of_the_plugins_own_is_the_plugins(lane: Lane) {
+    let daemon = misbehaving(lane, "");
     assert_eq!(daemon.call(PLUGIN, &way("panic-in-thread")).status, 200);
     assert_eq!(daemon.plugin(PLUGIN)["error_count"], 0);
 }
 
-#[test]
-fn rn_13_with_a_concurrency_of_1_calls_never_overlap() {
-    let daemon = misbehaving("plugin.misbehaves.concurrency = 1");
+fn rn_13_with_a_concurrency_of_1_calls_never_overlap(lane: Lane) {
+    let daemon = misbehaving(lane, "plugin.misbehaves.concurrency = 1");
     let answers = in_parallel(8, || daemon.call(PLUGIN, &hang(5)));
     for answer in &answers {
-        assert_eq!(answer.result()["instance"], 0);
         assert!(answer.result()["most_at_a_time"].as_u64() <= Some(1));
     }
+    assert_eq!(instances(&answers).len(), 1);
     assert_eq!(daemon.plugin(PLUGIN)["success_count"], 8);
 }
 
-#[test]
-fn rn_13_a_plugin_that_is_not_thread_safe_runs_one_call_an_instance() {
-    let daemon = misbehaving("plugin.misbehaves.concurrency = 4");
+fn rn_13_a_plugin_that_is_not_thread_safe_runs_one_call_an_instance(lane: Lane) {
+    let daemon = misbehaving(lane, "plugin.misbehaves.concurrency = 4");
     let answers = in_parallel(16, || daemon.call(PLUGIN, &hang(5)));
     for answer in &answers {
         assert!(answer.result()["most_at_a_time"].as_u64() <= Some(1));
-        assert!(answer.result()["instance"].as_u64() < Some(4));
     }
+    let instances = instances(&answers);
+    assert!(instances.len() <= 4, "{instances:?}");
 }
 
-#[test]
-fn ou_01_a_result_over_the_limit_is_no_result() {
-    let daemon = raw("");
+fn ou_01_a_result_over_the_limit_is_no_result(lane: Lane) {
+    let daemon = raw(lane, "");
     let answer = daemon.call("raw", &say("huge"));
     check_invalid(&answer, "over the limit of 16777216");
-    let daemon = misbehaving(r#"plugin.misbehaves.max_output = "1MiB""#);
+    let daemon = misbehaving(lane, r#"plugin.misbehaves.max_output = "1MiB""#);
     let sized = |way: &str, size: u32| json!({"way": way, "size": size});
     for way in ["long", "attach"] {
         let answer = daemon.call(PLUGIN, &sized(way, 1 << 20));
@@ -112,33 +136,32 @@ fn ou_01_a_result_over_the_limit_is_no_result() {
     }
 }
 
-#[test]
-fn ou_03_a_result_that_is_no_utf_8_is_no_result() {
-    check_invalid(&raw("").call("raw", &say("invalid-utf8")), "no valid JSON");
+fn ou_03_a_result_that_is_no_utf_8_is_no_result(lane: Lane) {
+    check_invalid(
+        &raw(lane, "").call("raw", &say("invalid-utf8")),
+        "no valid JSON",
+    );
 }
 
-#[test]
-fn ou_04_a_result_with_a_number_that_json_lacks_is_no_result() {
-    let daemon = raw("");
+fn ou_04_a_result_with_a_number_that_json_lacks_is_no_result(lane: Lane) {
+    let daemon = raw(lane, "");
     check_invalid(&daemon.call("raw", &say("nan")), "no valid JSON");
     check_invalid(&daemon.call("raw", &say("infinity")), "no valid JSON");
     // serde writes it as null, which is no number either.
-    let answer = misbehaving("").call(PLUGIN, &way("not-a-number"));
+    let answer = misbehaving(lane, "").call(PLUGIN, &way("not-a-number"));
     check_invalid(&answer, "broke its own schema at `/score`");
 }
 
-#[test]
-fn ou_05_a_result_without_measure_is_no_result() {
-    let daemon = raw("");
+fn ou_05_a_result_without_measure_is_no_result(lane: Lane) {
+    let daemon = raw(lane, "");
     check_invalid(&daemon.call("raw", &say("deep")), "nests deeper than 100");
     check_invalid(&daemon.call("raw", &say("many")), "1000001 values");
     let many = json!({"way": "labels", "size": 1_000_000});
-    check_invalid(&misbehaving("").call(PLUGIN, &many), "values, over");
+    check_invalid(&misbehaving(lane, "").call(PLUGIN, &many), "values, over");
 }
 
-#[test]
-fn a_result_must_be_one_object_that_keeps_its_schema() {
-    let daemon = raw("");
+fn a_result_must_be_one_object_that_keeps_its_schema(lane: Lane) {
+    let daemon = raw(lane, "");
     let check = |way, expected| check_invalid(&daemon.call("raw", &say(way)), expected);
     check("null", "Plugin returned None");
     check("text", "Plugin output must be a dict");
@@ -154,45 +177,45 @@ fn a_result_must_be_one_object_that_keeps_its_schema() {
     assert_eq!(daemon.plugin("raw")["error_count"], 7);
 }
 
-#[test]
-fn a_schema_that_need_not_be_kept_is_not_looked_at() {
-    let daemon = raw("plugin.raw.check_output = false");
+fn a_schema_that_need_not_be_kept_is_not_looked_at(lane: Lane) {
+    let daemon = raw(lane, "plugin.raw.check_output = false");
     let answer = daemon.call("raw", &say("lie"));
     assert_eq!(*answer.result(), json!({"fixture": 7}));
 }
 
-#[test]
-fn a_call_without_a_name_is_for_the_default() {
-    let daemon = misbehaving(r#"plugins.default = "misbehaves""#);
+fn a_call_without_a_name_is_for_the_default(lane: Lane) {
+    let daemon = misbehaving(lane, r#"plugins.default = "misbehaves""#);
     let body = json!({"image": "YW55", "mime_type": "image/x-any"});
     let answer = daemon.post_json(&body);
     assert_eq!(answer.result()["image_bytes"], 3);
     assert_eq!(answer.body["plugin"], PLUGIN);
 }
 
-#[test]
-fn an_attachment_comes_with_the_result() {
-    let answer = misbehaving("").call(PLUGIN, &json!({"way": "attach", "size": 3}));
+fn an_attachment_comes_with_the_result(lane: Lane) {
+    let answer = misbehaving(lane, "").call(PLUGIN, &json!({"way": "attach", "size": 3}));
     let expected = json!([{"name": "a.bin", "mime_type": "application/x-ours", "data": "BwcH"}]);
     assert_eq!(answer.body["attachments"], expected);
 }
 
-#[test]
-fn over_its_deadline_a_call_is_a_timeout() {
-    let held = Held::new(2);
+fn over_its_deadline_a_call_is_a_timeout(lane: Lane) {
+    let held = Held::new(lane, 2);
     let answer = held.daemon.call(PLUGIN, &held.options());
     let expected = "504 ExecutionError timeout: no answer within 300 ms";
     assert_eq!(answer.brief(), expected);
-    let details = json!({"code": "timeout", "deadline_ms": 300, "still_running": true});
+    let mut details = json!({"code": "timeout", "deadline_ms": 300});
+    if lane == Lane::InProcess {
+        // Code in a worker does not outlive its deadline; a thread of the daemon's cannot be ended.
+        details["still_running"] = json!(true);
+    }
     assert_eq!(*answer.details(), details);
-    // The other thread serves on.
+    // The other thread, or the next worker, serves on.
     assert_eq!(held.daemon.plugin(PLUGIN)["lifecycle"], "READY");
     assert_eq!(held.daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
 #[test]
 fn when_all_threads_hang_the_plugin_is_quarantined_until_they_end() {
-    let held = Held::new(1);
+    let held = Held::new(Lane::InProcess, 1);
     assert_eq!(held.daemon.call(PLUGIN, &held.options()).status, 504);
     assert_eq!(held.daemon.plugin(PLUGIN)["lifecycle"], "QUARANTINED");
     let answer = held.daemon.call(PLUGIN, &way("fine"));
@@ -205,18 +228,19 @@ fn when_all_threads_hang_the_plugin_is_quarantined_until_they_end() {
     assert_eq!(held.daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
-#[test]
-fn a_cooperative_plugin_ends_at_its_deadline() {
-    let daemon = misbehaving("plugin.misbehaves = { deadline = \"100ms\", concurrency = 1 }");
+fn a_cooperative_plugin_ends_at_its_deadline(lane: Lane) {
+    let daemon = misbehaving(
+        lane,
+        "plugin.misbehaves = { deadline = \"100ms\", concurrency = 1 }",
+    );
     let answer = daemon.call(PLUGIN, &way("wait-for-cancel"));
     assert_eq!(answer.details()["code"], "timeout");
     daemon.wait_for(PLUGIN, "in_flight", 0);
     assert_eq!(daemon.plugin(PLUGIN)["lifecycle"], "READY");
 }
 
-#[test]
-fn beyond_the_queue_a_call_is_turned_away() {
-    let daemon = misbehaving("plugin.misbehaves = { concurrency = 1, queue = 1 }");
+fn beyond_the_queue_a_call_is_turned_away(lane: Lane) {
+    let daemon = misbehaving(lane, "plugin.misbehaves = { concurrency = 1, queue = 1 }");
     let (running, waiting) = (hang_up_later(&daemon), hang_up_later(&daemon));
     daemon.wait_for(PLUGIN, "in_flight", 1);
     daemon.wait_for(PLUGIN, "queued", 1);
@@ -230,9 +254,8 @@ fn beyond_the_queue_a_call_is_turned_away() {
     assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
 }
 
-#[test]
-fn hg_07_a_client_that_hangs_up_cancels_its_call() {
-    let daemon = misbehaving("plugin.misbehaves.concurrency = 1");
+fn hg_07_a_client_that_hangs_up_cancels_its_call(lane: Lane) {
+    let daemon = misbehaving(lane, "plugin.misbehaves.concurrency = 1");
     let client = hang_up_later(&daemon);
     daemon.wait_for(PLUGIN, "in_flight", 1);
     drop(client);
@@ -252,11 +275,11 @@ struct Held {
 }
 
 impl Held {
-    fn new(concurrency: usize) -> Self {
+    fn new(lane: Lane, concurrency: usize) -> Self {
         let folder = Folder::of(&fixture("fixture-misbehaves"));
         let config =
             format!("plugin.misbehaves = {{ deadline = \"300ms\", concurrency = {concurrency} }}");
-        let daemon = Daemon::start(&folder, &config);
+        let daemon = Daemon::start(&folder, &lane.config(&config));
         Self { daemon, folder }
     }
 
@@ -269,12 +292,13 @@ impl Held {
     }
 }
 
-fn misbehaving(config: &str) -> Daemon {
-    Daemon::start(&Folder::of(&fixture("fixture-misbehaves")), config)
+fn misbehaving(lane: Lane, config: &str) -> Daemon {
+    let folder = Folder::of(&fixture("fixture-misbehaves"));
+    Daemon::start(&folder, &lane.config(config))
 }
 
-fn raw(config: &str) -> Daemon {
-    Daemon::start(&Folder::of(&frozen("raw")), config)
+fn raw(lane: Lane, config: &str) -> Daemon {
+    Daemon::start(&Folder::of(&frozen("raw")), &lane.config(config))
 }
 
 fn say(way: &str) -> Value {
@@ -285,9 +309,29 @@ fn hang(millis: u32) -> Value {
     json!({"way": "hang", "millis": millis})
 }
 
-fn instance(daemon: &Daemon) -> u64 {
-    let answer = daemon.call(PLUGIN, &way("fine"));
-    answer.result()["instance"].as_u64().unwrap()
+/// Which instance a call ran in.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Instance {
+    process: u64,
+    number: u64,
+}
+
+impl Instance {
+    fn of(answer: &Answer) -> Self {
+        let number = |field: &str| answer.result()[field].as_u64().unwrap();
+        Self {
+            process: number("process"),
+            number: number("instance"),
+        }
+    }
+}
+
+fn instance(daemon: &Daemon) -> Instance {
+    Instance::of(&daemon.call(PLUGIN, &way("fine")))
+}
+
+fn instances(answers: &[Answer]) -> BTreeSet<Instance> {
+    answers.iter().map(Instance::of).collect()
 }
 
 fn check_invalid(answer: &Answer, expected: &str) {
