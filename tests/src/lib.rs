@@ -12,5 +12,6 @@ pub mod daemon;
 pub mod fixtures;
 pub mod folder;
 pub mod inotify;
+pub mod mutations;
 pub mod source;
 pub mod wait;
