@@ -11,7 +11,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,7 +21,7 @@ impl Random {
 
     /// A number below `end`; 0 if there is none.
     pub fn below(&mut self, end: usize) -> usize {
-        self.next().checked_rem(end as u64).unwrap_or(0) as usize
+        self.draw().checked_rem(end as u64).unwrap_or(0) as usize
     }
 }
 
@@ -173,8 +173,8 @@ fn number(bytes: &[u8], was: &[u8], random: &mut Random) -> u64 {
         length.wrapping_sub(before),
         before.wrapping_neg(),
         read(bytes, elsewhere, 8),
-        random.next() % 40,
-        random.next(),
+        random.draw() % 40,
+        random.draw(),
     ];
     choices[random.below(choices.len())]
 }
