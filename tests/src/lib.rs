@@ -13,6 +13,7 @@ pub mod fixtures;
 pub mod folder;
 pub mod inotify;
 pub mod lanes;
+pub mod mutations;
 pub mod process;
 pub mod source;
 pub mod wait;

@@ -2,13 +2,15 @@
 //! costs its own call, and no other.
 //!
 //! In reading order: `host` is what all workers share, `start` makes one of a process, `process` is
-//! one, `seat` carries a call out in it, `pool` has those of a plugin. `protocol` is what is said,
-//! `arena` where requests lie, `output` what plugins print, `death` why a worker died, `breaker` holds
-//! back who crashes too often, `probe` opens a library first. `serve` is the worker's own side.
+//! one, `seat` carries a call out in it, `heard` is what comes of its frames, `pool` has those of a
+//! plugin. `protocol` is what is said, `arena` where requests lie, `output` what plugins print, `death`
+//! why a worker died, `breaker` holds back who crashes too often, `probe` opens a library first. `serve`
+//! is the worker's own side.
 
 mod arena;
 mod breaker;
 mod death;
+pub mod heard;
 mod host;
 mod output;
 mod pool;

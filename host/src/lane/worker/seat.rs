@@ -8,28 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bulkhead_plugin::Level;
-use bytes::Bytes;
 use tokio::time::sleep_until;
 
 use super::arena::{Arena, Arenas, Slot};
 use super::death;
+use super::heard::{Answered, Heard, Running, Speaker};
 use super::process::Worker;
-use super::protocol::{
-    self, Answer, BadFrame, FromWorker, MAX_INLINE, Region, Task, Text, ToWorker,
-};
-use crate::call::{Attachment, Call, Outcome, Payload, Permit, Place, RawOutput};
+use super::protocol::{self, FromWorker, MAX_INLINE, Region, Task, Text, ToWorker};
+use crate::call::{Call, Outcome, Payload, Permit, Place};
 use crate::error::{CallError, Traceback};
-use crate::lane::failure;
-use crate::lane::plugin_log::{self, Source};
 use crate::platform::{Channel, MAX_FRAME, ReplyMemory};
 
 /// How long a worker that has said that it dies may take to write down where.
 const REPORT_WITHIN: Duration = Duration::from_millis(50);
-/// The most bytes of log lines by way of the SDK, in one call.
-const LOG_PER_CALL: usize = 64 << 10;
-/// A worker beyond this part of its memory is replaced after its call.
-const WATERMARK_PERCENT: u64 = 75;
 
 /// One place for a call.
 #[derive(Debug)]
@@ -131,14 +122,6 @@ enum Stage {
     Stopping(CallError),
 }
 
-/// A call that runs in a seat.
-struct Running<'a> {
-    number: u64,
-    call: &'a Arc<Call>,
-    source: Source,
-    logged: usize,
-}
-
 impl Seat {
     pub(super) fn new(
         worker: Arc<Worker>,
@@ -178,12 +161,7 @@ impl Seat {
         permit: &Permit,
         grace: Duration,
     ) -> Ended {
-        let mut running = Running {
-            number: next_number(),
-            call,
-            source: Source::of(call),
-            logged: 0,
-        };
+        let mut running = Running::new(next_number(), call);
         if self.hand_over(&running, laid, permit).await.is_err() {
             return Ended {
                 outcome: Err(CallError::internal("the worker was gone".to_owned())),
@@ -307,83 +285,12 @@ impl Seat {
 
     fn hear(&self, length: usize, running: &mut Running<'_>) -> Heard {
         let frame = self.incoming.get(..length).unwrap_or_default();
-        let (number, message) = match protocol::decode(frame) {
-            Ok(heard) => heard,
-            Err(error) => return Heard::Nonsense(error.to_string()),
+        let speaker = Speaker {
+            replies: &self.replies,
+            symbols: &self.worker.symbols,
+            memory: self.worker.memory,
         };
-        if let FromWorker::Crash = message {
-            return Heard::Dying;
-        }
-        if number != running.number {
-            let (found, expected) = (number, running.number);
-            return Heard::Nonsense(BadFrame::WrongCall { found, expected }.to_string());
-        }
-        match message {
-            FromWorker::Log { level, text } => {
-                running.log(level, &text);
-                Heard::Nothing
-            }
-            FromWorker::Progress(fraction) => {
-                running.call.set_progress(fraction);
-                Heard::Nothing
-            }
-            FromWorker::Done(answer) => match self.read(&answer) {
-                Some(output) => Heard::Answer(Answered {
-                    outcome: Ok(output),
-                    replace: self.is_heavy(answer.memory),
-                }),
-                None => Heard::Nonsense("its answer is longer than its memory".to_owned()),
-            },
-            FromWorker::Failed(failure) => {
-                let failure = failure.into();
-                let error = failure::explain(failure, |addresses| self.name(addresses));
-                // An instance that has panicked is not used again, nor is what was around it.
-                let replace = matches!(error, CallError::Panicked { .. });
-                let outcome = Err(error);
-                Heard::Answer(Answered { outcome, replace })
-            }
-            FromWorker::TooLarge(total) => {
-                let limit = self.replies.size();
-                let problem =
-                    format!("the plugin answered {total} bytes, over the limit of {limit}");
-                Heard::Answer(Answered {
-                    outcome: Err(CallError::invalid_output(problem)),
-                    replace: true,
-                })
-            }
-            FromWorker::Hello { .. }
-            | FromWorker::Ready(_)
-            | FromWorker::Unfit { .. }
-            | FromWorker::Crash => Heard::Nonsense(BadFrame::OutOfTurn(message.name()).to_string()),
-        }
-    }
-
-    /// Copies an answer out, in one piece for each of its parts.
-    fn read(&self, answer: &Answer<'_>) -> Option<RawOutput> {
-        let json = self.replies.read(0, answer.json)?;
-        let mut offset = answer.json;
-        let parts = answer.attachments.iter().map(|part| {
-            let data = self.replies.read(offset, part.length)?;
-            offset += part.length;
-            Some(Attachment {
-                name: part.name.clone().into_owned(),
-                mime_type: part.mime_type.clone().into_owned(),
-                data: Bytes::from(data),
-            })
-        });
-        Some(RawOutput {
-            attachments: parts.collect::<Option<_>>()?,
-            json: Bytes::from(json),
-        })
-    }
-
-    fn name(&self, addresses: Vec<u64>) -> Traceback {
-        let symbols = self.worker.symbols.clone();
-        Traceback::later(move || symbols.name(&addresses))
-    }
-
-    fn is_heavy(&self, memory: u64) -> bool {
-        memory > self.worker.memory / 100 * WATERMARK_PERCENT
+        running.hear(frame, &speaker)
     }
 
     /// Code that was told to stop may answer all the same: it is too late for its answer, but not for
@@ -490,37 +397,5 @@ fn timed_out(permit: &Permit) -> CallError {
     CallError::TimedOut {
         deadline: permit.limit,
         still_running: false,
-    }
-}
-
-/// What a frame has said.
-enum Heard {
-    /// Nothing that ends the call.
-    Nothing,
-    Answer(Answered),
-    Dying,
-    Nonsense(String),
-}
-
-struct Answered {
-    outcome: Outcome,
-    replace: bool,
-}
-
-impl Running<'_> {
-    fn log(&mut self, level: u8, text: &str) {
-        self.logged += text.len();
-        if self.logged <= LOG_PER_CALL {
-            plugin_log::line(&self.source, level_of(level), text);
-        }
-    }
-}
-
-fn level_of(level: u8) -> Level {
-    match level {
-        0 | 1 => Level::Error,
-        2 => Level::Warn,
-        3 => Level::Info,
-        _ => Level::Debug,
     }
 }
