@@ -16,6 +16,11 @@ use crate::platform::ReplyMemory;
 
 /// The most bytes of log lines by way of the SDK, in one call.
 const LOG_PER_CALL: usize = 64 << 10;
+/// What a line costs besides its text, so that empty ones have an end too.
+const LOG_LINE: usize = 64;
+/// The most frames of one call: the SDK sends one for each log line, and for each thousandth of
+/// progress.
+const FRAMES_PER_CALL: usize = 100_000;
 /// A worker beyond this part of its memory is replaced after its call.
 const WATERMARK_PERCENT: u64 = 75;
 
@@ -25,6 +30,7 @@ pub struct Running<'a> {
     pub(super) call: &'a Arc<Call>,
     pub(super) source: Source,
     logged: usize,
+    frames: usize,
 }
 
 /// What must be known of a worker to understand it.
@@ -67,6 +73,7 @@ impl<'a> Running<'a> {
             call,
             source: Source::of(call),
             logged: 0,
+            frames: 0,
         }
     }
 
@@ -78,6 +85,12 @@ impl<'a> Running<'a> {
         };
         if let FromWorker::Crash = message {
             return Heard::Dying;
+        }
+        self.frames += 1;
+        if self.frames > FRAMES_PER_CALL {
+            return Heard::Nonsense(format!(
+                "it says more than {FRAMES_PER_CALL} things in one call"
+            ));
         }
         if number != self.number {
             let (found, expected) = (number, self.number);
@@ -124,7 +137,7 @@ impl<'a> Running<'a> {
     }
 
     fn log(&mut self, level: u8, text: &str) {
-        self.logged += text.len();
+        self.logged += text.len() + LOG_LINE;
         if self.logged <= LOG_PER_CALL {
             plugin_log::line(&self.source, level_of(level), text);
         }

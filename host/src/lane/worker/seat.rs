@@ -242,8 +242,8 @@ impl Seat {
         let mut end = std::pin::pin!(sleep_until(permit.deadline.into()));
         loop {
             let is_running = matches!(stage, Stage::Running);
+            // Not in order: whoever sends without end must not outrun his deadline.
             let heard = tokio::select! {
-                biased;
                 heard = self.channel.recv(&mut self.incoming) => heard,
                 // What it has said before it died is still there, and counts.
                 _ = self.worker.process().ended() => self.channel.try_recv(&mut self.incoming),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bulkhead_plugin::Level;
@@ -132,6 +133,7 @@ impl WorkerSeat {
             channel: &self.channel,
             number,
             due: Instant::now().checked_add(Duration::from_nanos(task.remaining)),
+            told: AtomicU32::new(0),
         };
         let run = Run {
             image,
@@ -168,6 +170,8 @@ struct SeatSink<'a> {
     channel: &'a WorkerChannel,
     number: u64,
     due: Option<Instant>,
+    /// The thousandths that were told last.
+    told: AtomicU32,
 }
 
 impl SeatSink<'_> {
@@ -193,7 +197,11 @@ impl Sink for SeatSink<'_> {
     }
 
     fn progress(&self, fraction: f32) {
-        self.say(&FromWorker::Progress(fraction));
+        // Whoever tells it for every pixel would fill the channel.
+        let thousandths = (fraction * 1000.0) as u32;
+        if self.told.swap(thousandths, Ordering::Relaxed) != thousandths {
+            self.say(&FromWorker::Progress(fraction));
+        }
     }
 
     fn remaining(&self) -> Option<Duration> {
