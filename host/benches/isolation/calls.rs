@@ -1,6 +1,6 @@
 //! Calls, by all ways in turn: one table for each number of callers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use comfy_table::{Table, presets};
@@ -22,9 +22,9 @@ const CALLERS: [usize; 2] = [1, 8];
 pub(crate) const PLACES: usize = 8;
 const ROUNDS: usize = 31;
 /// About how long one way has in one round.
-const TURN: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_millis(10);
 /// How many calls of each caller one turn has.
-const TURN_CALLS: std::ops::RangeInclusive<u32> = 4..=400;
+const TURN_CALLS: std::ops::RangeInclusive<u32> = 8..=400;
 
 /// A way to have an image looked at.
 pub(crate) trait Way {
@@ -45,6 +45,7 @@ pub(crate) fn measure(runtime: &Runtime) {
             "way",
             "p50",
             "p99",
+            "mean",
             "calls",
             "p50 : arena",
             "p50 : socket",
@@ -114,6 +115,7 @@ fn compare(ways: &[Box<dyn Way + '_>], callers: usize, image: &Bytes) -> Vec<Vec
             way.name().to_owned(),
             micros(samples.p50()),
             micros(samples.percentile(99)),
+            micros(samples.mean()),
             samples.len().to_string(),
         ];
         let ratios = bases.map(|base| {
@@ -128,9 +130,7 @@ fn compare(ways: &[Box<dyn Way + '_>], callers: usize, image: &Bytes) -> Vec<Vec
 /// Runs until all is in place, and gives how many calls fit a turn.
 fn warm_up(way: &dyn Way, callers: usize, image: &Bytes) -> usize {
     way.run(callers, 20, image);
-    let began = Instant::now();
-    way.run(callers, 20, image);
-    let each = began.elapsed() / 20;
+    let each = way.run(callers, 20, image).p50();
     let calls = TURN.as_nanos() / each.as_nanos().max(1);
     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
     calls.clamp(*TURN_CALLS.start(), *TURN_CALLS.end()) as usize

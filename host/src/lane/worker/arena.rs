@@ -5,11 +5,9 @@
 //! parts, so an arena that nobody has used for a while goes as a whole.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use crossbeam_queue::SegQueue;
 
 use super::protocol::Region;
 use crate::call::{Kept, Place};
@@ -35,7 +33,9 @@ pub(super) struct Arenas {
 /// The free slots of one size.
 #[derive(Debug)]
 struct Class {
-    free: SegQueue<Parts>,
+    /// The one that was used last is used next: it is still in the caches, and workers have touched
+    /// its pages. Locked for as long as it takes to push or pop.
+    free: Mutex<Vec<Parts>>,
     /// When a slot was last taken, in milliseconds since the arenas were made.
     used: AtomicUsize,
 }
@@ -80,7 +80,7 @@ impl Arenas {
     pub(super) fn new(side: Side) -> Self {
         let class = || {
             Arc::new(Class {
-                free: SegQueue::new(),
+                free: Mutex::default(),
                 used: AtomicUsize::new(0),
             })
         };
@@ -106,7 +106,8 @@ impl Arenas {
         };
         let home = &self.classes[class];
         home.used.store(self.now(), Ordering::Relaxed);
-        let parts = match home.free.pop() {
+        let free = home.free().pop();
+        let parts = match free {
             Some(parts) => parts,
             None => self.grow(class)?,
         };
@@ -126,17 +127,18 @@ impl Arenas {
             unused as u128 >= idle.as_millis()
         };
         for class in self.classes.iter().filter(long) {
-            let free: Vec<_> = std::iter::from_fn(|| class.free.pop()).collect();
+            let mut free = class.free();
             let whole = |arena: &Arc<Arena>| {
                 let parts = free.iter().filter(|it| Arc::ptr_eq(&it.arena, arena));
                 parts.count() == arena.slots
             };
-            let stays: Vec<_> = free.iter().map(|parts| !whole(&parts.arena)).collect();
-            for (parts, stays) in free.into_iter().zip(stays) {
-                if stays {
-                    class.free.push(parts);
-                }
-            }
+            let goes: Vec<_> = free.iter().map(|parts| whole(&parts.arena)).collect();
+            let mut goes = goes.into_iter();
+            let gone = free.extract_if(.., |_| goes.next().unwrap_or_default());
+            let gone: Vec<_> = gone.collect();
+            drop(free);
+            // Without the lock: it takes a while to undo a mapping.
+            drop(gone);
         }
     }
 
@@ -155,9 +157,7 @@ impl Arenas {
         let (size, slots) = CLASSES[class];
         let mut parts = self.add(size, slots)?;
         let first = parts.swap_remove(0);
-        for parts in parts {
-            self.classes[class].free.push(parts);
-        }
+        self.classes[class].free().extend(parts);
         Ok(first)
     }
 
@@ -175,6 +175,12 @@ impl Arenas {
 
     fn now(&self) -> usize {
         usize::try_from(self.started.elapsed().as_millis()).unwrap_or(usize::MAX)
+    }
+}
+
+impl Class {
+    fn free(&self) -> MutexGuard<'_, Vec<Parts>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -232,7 +238,7 @@ impl Kept for Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if let (Some(parts), Some(home)) = (self.parts.take(), &self.home) {
-            home.free.push(parts);
+            home.free().push(parts);
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::platform::{
     self, Gauge, Handle, MAX_FRAME, MappedReplies, MappedRequests, WorkerChannel,
 };
 
+/// How often at most it looks how much memory is in use: that costs as much as a short call.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// One thread's side.
 pub(super) struct WorkerSeat {
     index: usize,
@@ -26,8 +29,9 @@ pub(super) struct WorkerSeat {
     instances: Arc<Option<Instances>>,
     gauge: Arc<Gauge>,
     arenas: HashMap<u32, MappedRequests>,
-    /// The bytes that were in use after the last call.
+    /// The bytes that were in use when it last looked.
     memory: u64,
+    looked: Instant,
 }
 
 impl WorkerSeat {
@@ -46,6 +50,7 @@ impl WorkerSeat {
             gauge,
             arenas: HashMap::new(),
             memory: 0,
+            looked: Instant::now(),
         }
     }
 
@@ -63,12 +68,19 @@ impl WorkerSeat {
                     self.answer(number, &task, &mut frame)?;
                     self.channel.send(&frame)?;
                     // After the answer, so that nobody waits for the look.
-                    self.memory = self.gauge.read();
+                    self.look();
                 }
                 (_, ToWorker::Load { .. }) => return Err(io::Error::other("it is loaded already")),
             }
         }
         Ok(())
+    }
+
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.looked) >= LOOK_EVERY {
+            (self.looked, self.memory) = (now, self.gauge.read());
+        }
     }
 
     fn learn(&mut self, id: u32, handles: Vec<Handle>) -> io::Result<()> {
