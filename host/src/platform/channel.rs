@@ -164,6 +164,15 @@ impl WorkerChannel {
         }
     }
 
+    /// For the end of a worker, when its host has closed its end: what is left to be done.
+    pub fn linger(&self) {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            WorkerInner::Linux(_) => {}
+            WorkerInner::Portable(_) => portable::worker::linger(),
+        }
+    }
+
     /// The descriptor that a crash handler can write to, where there is one that takes whole frames.
     #[cfg(unix)]
     pub(super) fn raw_fd(&self) -> Option<std::os::fd::RawFd> {

@@ -42,6 +42,7 @@ fn run() -> io::Result<()> {
     let mut buffer = vec![0; MAX_FRAME];
     // A spare worker that is never needed hears nothing.
     let Some((length, handles)) = channel.recv(&mut buffer)? else {
+        channel.linger();
         return Ok(());
     };
     let frame = buffer.get(..length).unwrap_or_default();

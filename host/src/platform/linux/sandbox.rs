@@ -8,7 +8,8 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::Mode;
 use rustix::process::{
-    DumpableBehavior, Signal, chdir, set_dumpable_behavior, set_parent_process_death_signal, umask,
+    DumpableBehavior, Signal, chdir, parent_process_death_signal, set_dumpable_behavior,
+    set_parent_process_death_signal, umask,
 };
 use rustix::thread::set_no_new_privs;
 
@@ -26,6 +27,8 @@ unsafe extern "C" {
 
 pub(in crate::platform) fn confine(confinement: &Confinement, library: BorrowedFd<'_>) -> InForce {
     let mut in_force = InForce::default();
+    // Portable workers have another tie, and time to clear up.
+    let is_tied = parent_process_death_signal().is_ok_and(|signal| signal.is_some());
     in_force.note("environment", environment(confinement));
     surroundings(&mut in_force);
     if confinement.sandbox {
@@ -38,7 +41,7 @@ pub(in crate::platform) fn confine(confinement: &Confinement, library: BorrowedF
     if is_other_user {
         in_force.note("tasks", limits::set_tasks(confinement.tasks));
     }
-    ties(&mut in_force);
+    ties(is_tied || confinement.sandbox, &mut in_force);
     if confinement.sandbox {
         landlock::restrict(confinement, library, &mut in_force);
         in_force.note("seccomp", seccomp::restrict(confinement, is_other_user));
@@ -87,10 +90,12 @@ fn surroundings(in_force: &mut InForce) {
 }
 
 /// What binds it to the daemon, and it alone.
-fn ties(in_force: &mut InForce) {
+fn ties(is_tied: bool, in_force: &mut InForce) {
     // Whoever changes its user loses this wish, so it comes after: PR_SET_PDEATHSIG(2const).
-    let dies_with_parent = set_parent_process_death_signal(Some(Signal::KILL));
-    in_force.note("parent death signal", dies_with_parent);
+    if is_tied {
+        let dies_with_parent = set_parent_process_death_signal(Some(Signal::KILL));
+        in_force.note("parent death signal", dies_with_parent);
+    }
     // No core of it is written, not even by a program that core_pattern names, and no process of
     // the same user may attach to it: PR_SET_DUMPABLE(2const), ptrace(2).
     let is_closed = set_dumpable_behavior(DumpableBehavior::NotDumpable);

@@ -3,11 +3,17 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::platform::channel::WorkerChannel;
 use crate::platform::handle::Handle;
+
+/// Held while the host's files are removed.
+static CLEANING: Mutex<()> = Mutex::new(());
+/// How long a worker whose channel has ended waits to see whether its host has too.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// How often it is tried to remove the host's files.
 const TRIES: usize = 20;
@@ -20,6 +26,12 @@ pub(in crate::platform) fn adopt() -> io::Result<WorkerChannel> {
         .name("host watch".to_owned())
         .spawn(move || end_with_host(&folder))?;
     WorkerChannel::take(Handle::Name(address))
+}
+
+/// Before a worker ends: if its host is gone, its files go first.
+pub(in crate::platform) fn linger() {
+    thread::sleep(LINGER);
+    drop(CLEANING.lock());
 }
 
 /// By the byte: what comes after the line is for nobody else to wait for.
@@ -42,6 +54,7 @@ fn end_with_host(folder: &Path) {
         .read(&mut nothing)
         .is_ok_and(|read| read > 0)
     {}
+    let _cleaning = CLEANING.lock().unwrap_or_else(PoisonError::into_inner);
     // Others may be at it too, and take a file away under our hands.
     for _ in 0..TRIES {
         if folder.as_os_str().is_empty() || std::fs::remove_dir_all(folder).is_ok() {

@@ -73,6 +73,7 @@ impl WorkerSeat {
                 (_, ToWorker::Load { .. }) => return Err(io::Error::other("it is loaded already")),
             }
         }
+        self.channel.linger();
         Ok(())
     }
 
