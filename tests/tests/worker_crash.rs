@@ -244,7 +244,12 @@ fn a_crash_is_told_in_the_log(platform: Platform) {
         ("abort", &["SIGABRT", "fixture_faults::crash::abort"]),
         (
             "double-panic",
-            &["SIGABRT", "fixture_faults::crash::double_panic"],
+            &[
+                "SIGABRT",
+                "fixture_faults::crash::double_panic",
+                "the first panic",
+                "a panic in a panic",
+            ],
         ),
         ("fpe", &["SIGFPE", "fixture_faults::crash::fpe"]),
     ] {

@@ -101,7 +101,12 @@ fn record(info: &PanicHookInfo<'_>) {
         location: info.location().map(ToString::to_string).unwrap_or_default(),
         backtrace,
     };
-    drop(take_latest());
+    if let Some(first) = take_latest() {
+        // A panic while another unwinds ends the process: then nobody catches either of the two.
+        for panic in [&first, &report] {
+            eprintln!("panicked at {}: {}", panic.location, panic.message);
+        }
+    }
     LATEST.set(Box::into_raw(Box::new(report)));
 }
 
