@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -38,9 +38,31 @@ struct Order {
 /// A process as the thread gives it back: only tasks can make asynchronous what it holds.
 #[derive(Debug)]
 struct Started {
-    id: Pid,
+    child: Orphan,
     descriptor: OwnedFd,
     output: OwnedFd,
+}
+
+/// A process that nobody has taken yet: ended and waited for, if nobody does.
+#[derive(Debug)]
+struct Orphan(Option<Child>);
+
+impl Orphan {
+    fn id(&self) -> Pid {
+        let child = self.0.as_ref().expect("it is there until it is taken");
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        id.expect("the system gave it")
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Spawner {
@@ -63,17 +85,22 @@ impl Spawner {
         let gone = || io::Error::other("the thread that starts processes has ended");
         let order = Order { channel, reply };
         self.0.send(order).map_err(|_| gone())?;
-        let started = answer.await.map_err(|_| gone())??;
-        let output = pipe::Receiver::from_owned_fd(started.output)?;
+        let Started {
+            mut child,
+            descriptor,
+            output,
+        } = answer.await.map_err(|_| gone())??;
+        let output = pipe::Receiver::from_owned_fd(output)?;
         // SAFETY: the `AsyncFd` owns the descriptor, and gives it to nobody else.
-        let descriptor =
-            unsafe { AsyncFd::register_with_interest(started.descriptor, Interest::READABLE) };
+        let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
         let process = Process {
-            id: started.id,
+            id: child.id(),
             descriptor: descriptor.map_err(|error| error.into_parts().1)?,
             reaping: Mutex::new(()),
             exit: OnceLock::new(),
         };
+        // From here on it is waited for by its descriptor.
+        drop(child.0.take());
         Ok((process, output))
     }
 }
@@ -81,7 +108,7 @@ impl Spawner {
 /// Ends when nobody can order any more.
 fn carry_out(inbox: &Receiver<Order>) {
     while let Ok(Order { channel, reply }) = inbox.recv() {
-        // A process that nobody takes is closed with its channel, and ends.
+        // A process that nobody takes is ended.
         let _ = reply.send(start(channel));
     }
 }
@@ -98,12 +125,11 @@ fn start(channel: OwnedFd) -> io::Result<Started> {
         // Ctrl-C on a terminal is for the host, which lets calls end.
         .process_group(0)
         .spawn()?;
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let id = id.expect("the system gave it");
+    let child = Orphan(Some(child));
     // Nobody else waits for it, so the number is still its own.
-    let descriptor = pidfd_open(id, PidfdFlags::empty())?;
+    let descriptor = pidfd_open(child.id(), PidfdFlags::empty())?;
     Ok(Started {
-        id,
+        child,
         descriptor,
         output: output.into(),
     })
