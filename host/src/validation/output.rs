@@ -4,6 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -144,13 +145,27 @@ fn check_kind(text: &str) -> Result<(), CallError> {
     }
 }
 
-/// Bounds depth and number of values in one pass, and tells whether there is a null; the text is
-/// known to be valid.
+/// Bounds depth and number of values in one pass, finds what cannot be read though the grammar allows
+/// it, and tells whether there is a null; the text is known to be valid.
 fn check_shape(text: &[u8]) -> Result<bool, CallError> {
     let (mut depth, mut values, mut has_null, mut at) = (0_usize, 1_usize, false, 0);
     while let Some(byte) = text.get(at) {
         match byte {
-            b'"' => at = end_of_string(text, at + 1),
+            b'"' => {
+                let start = at;
+                let has_half;
+                (at, has_half) = end_of_string(text, at + 1);
+                if has_half {
+                    check_token::<String>(text, start, at)?;
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let start = at;
+                at = end_of_number(text, at);
+                if may_be_infinite(&text[start..=at]) {
+                    check_token::<f64>(text, start, at)?;
+                }
+            }
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth -= 1,
             b',' => values += 1,
@@ -171,16 +186,46 @@ fn check_shape(text: &[u8]) -> Result<bool, CallError> {
     Ok(has_null)
 }
 
-/// Where the string that begins at `at` has its closing quote.
-fn end_of_string(text: &[u8], mut at: usize) -> usize {
+/// Whether one string or number can be read: half a character cannot, nor can 1e999.
+fn check_token<T: DeserializeOwned>(
+    text: &[u8],
+    first: usize,
+    last: usize,
+) -> Result<(), CallError> {
+    let token = text.get(first..=last).unwrap_or_default();
+    serde_json::from_slice::<T>(token)
+        .map(drop)
+        .map_err(not_json)
+}
+
+/// Where the string that begins at `at` has its closing quote, and whether it may have an escaped half
+/// of a character before that.
+fn end_of_string(text: &[u8], mut at: usize) -> (usize, bool) {
+    let mut has_half = false;
     while let Some(byte) = text.get(at) {
         match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
+            b'"' => break,
+            b'\\' => {
+                has_half |= matches!(text.get(at + 1..at + 3), Some(b"ud" | b"uD"));
+                at += 2;
+            }
             _ => at += 1,
         }
     }
-    at
+    (at, has_half)
+}
+
+/// Where the number that begins at `at` has its last byte.
+fn end_of_number(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at + 1..).unwrap_or_default().iter();
+    let more =
+        rest.take_while(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    at + more.count()
+}
+
+/// Only a number with an exponent or with very many digits is too large for any.
+fn may_be_infinite(number: &[u8]) -> bool {
+    number.len() > 300 || number.iter().any(|byte| matches!(byte, b'e' | b'E'))
 }
 
 #[cfg(test)]
@@ -221,6 +266,37 @@ mod tests {
         check(*b"{\"a\": \"\xff\"}", "no valid JSON");
         check(r#"{"score": NaN}"#, "no valid JSON");
         check(r#"{"score": null}"#, "broke its own schema at `/score`");
+    }
+
+    #[test]
+    fn what_no_caller_can_read_is_refused_without_a_schema_too() {
+        let rules = OutputRules::compile(1 << 20, &json!(true), SchemaCheck::Never).unwrap();
+        let passes = |value: &str| {
+            let raw = RawOutput {
+                json: Bytes::from(format!("{{\"a\": {value}}}")),
+                attachments: Vec::new(),
+            };
+            rules.check(raw).is_ok()
+        };
+        let many = "9".repeat(400);
+        for good in [
+            r#""\ud83d\uDE00""#,
+            r#""\\ud83d""#,
+            r#""\ud7ff""#,
+            "[1e308, -1E-999, 0.5e+3]",
+            "[true, false, 18446744073709551616]",
+        ] {
+            assert!(passes(good), "{good}");
+        }
+        for bad in [
+            r#""\ud83d""#,
+            r#""\uDE00\ud83d""#,
+            "1e999",
+            "[-1E+400]",
+            &many,
+        ] {
+            assert!(!passes(bad), "{bad}");
+        }
     }
 
     #[test]
