@@ -105,11 +105,10 @@ impl Stage<'_> {
         let options: Box<RawValue> = to_raw_value(options).unwrap();
         self.runtime.spawn(async move {
             let outcome = host.run(Payload::Heap(image), Some(&options)).await;
-            let code = outcome.map(drop).map_err(|envelope| {
+            outcome.map(drop).map_err(|envelope| {
                 let code = &envelope.error.details["code"];
                 code.as_str().unwrap_or_default().to_owned()
-            });
-            code
+            })
         })
     }
 }
