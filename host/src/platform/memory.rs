@@ -193,7 +193,8 @@ impl ReplyMemory {
     /// A copy of its first page.
     pub fn report(&self) -> [u8; PAGE] {
         let mut page = [0; PAGE];
-        self.copy(0, &mut page);
+        // SAFETY: the page has so many bytes, and is nobody else's.
+        unsafe { self.copy(0, page.as_mut_ptr(), PAGE) };
         page
     }
 
@@ -203,17 +204,27 @@ impl ReplyMemory {
         if end > self.size() {
             return None;
         }
-        let mut bytes = vec![0; length];
-        self.copy(PAGE + offset, &mut bytes);
+        // Not filled with zeros first: large replies would be written twice.
+        let mut bytes = Vec::with_capacity(length);
+        // SAFETY: there is room for so many bytes, which are all there after the copy.
+        unsafe {
+            self.copy(PAGE + offset, bytes.as_mut_ptr(), length);
+            bytes.set_len(length);
+        }
         Some(bytes)
     }
 
-    fn copy(&self, offset: usize, to: &mut [u8]) {
-        assert!(offset + to.len() <= self.0.map.len());
+    /// Copies `length` bytes to `to`.
+    ///
+    /// # Safety
+    /// There must be room for so many bytes, which are not in this memory.
+    unsafe fn copy(&self, offset: usize, to: *mut u8, length: usize) {
+        assert!(offset + length <= self.0.map.len());
         let from = self.0.map.as_ptr();
-        // SAFETY: both ends are inside their memory, which do not overlap. A worker may write at the
-        // same time: then the bytes are any bytes, which is what they are taken for.
-        unsafe { std::ptr::copy_nonoverlapping(from.add(offset), to.as_mut_ptr(), to.len()) };
+        // SAFETY: the range was just seen to be inside the mapping, the caller vouches for `to`. A
+        // worker may write at the same time: then the bytes are any bytes, which is what they are
+        // taken for.
+        unsafe { std::ptr::copy_nonoverlapping(from.add(offset), to, length) };
     }
 }
 
