@@ -66,6 +66,15 @@ struct Record {
 /// The right to try while others are held back. Given back with its drop.
 pub(super) struct Try<'a>(Option<&'a Breaker>);
 
+impl Try<'_> {
+    /// Of what was never let in: the start of a worker.
+    pub(super) const NONE: Try<'static> = Try(None);
+
+    fn is_trial(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Drop for Try<'_> {
     fn drop(&mut self) {
         if let Some(breaker) = self.0 {
@@ -125,24 +134,25 @@ impl Breaker {
         Ok(Try(Some(self)))
     }
 
-    /// Counts a call that has ended well enough: its worker lives.
-    pub(super) fn survived(&self) {
+    /// Counts a call that has ended well enough: its worker lives. Only the one that was to try shows
+    /// that the plugin works again; others were let in before.
+    pub(super) fn survived(&self, attempt: &Try<'_>) {
         let second = self.now();
         second.calls.fetch_add(1, Relaxed);
-        if self.is_open.load(Relaxed) {
+        if attempt.is_trial() {
             self.close("a call has shown that it works again");
         }
     }
 
     /// Counts a call that has ended its worker; `cause` says how.
-    pub(super) fn crashed(&self, cause: &str) {
+    pub(super) fn crashed(&self, attempt: &Try<'_>, cause: &str) {
         let second = self.now();
         second.calls.fetch_add(1, Relaxed);
         second.crashes.fetch_add(1, Relaxed);
         let mut state = self.lock();
         let (calls, crashes) = self.of_the_last_minute();
-        let is_try = state.until.is_some();
-        if is_try || crashes >= CRASHES && crashes * 2 >= calls {
+        let is_closed = state.until.is_none();
+        if attempt.is_trial() || is_closed && crashes >= CRASHES && crashes * 2 >= calls {
             state.last_crash = cause.to_owned();
             self.open(&mut state, crashes);
         }
@@ -277,11 +287,11 @@ mod tests {
     fn cr_06_three_crashes_that_are_half_of_all_calls_open_it() {
         let folder = tempfile::tempdir().unwrap();
         let breaker = breaker(folder.path());
-        (0..3).for_each(|_| breaker.survived());
-        breaker.crashed("a");
-        breaker.crashed("b");
+        (0..3).for_each(|_| breaker.survived(&Try::NONE));
+        breaker.crashed(&Try::NONE, "a");
+        breaker.crashed(&Try::NONE, "b");
         assert!(breaker.holds_back().is_none());
-        breaker.crashed("c");
+        breaker.crashed(&Try::NONE, "c");
         let held = breaker.holds_back().unwrap();
         assert!(held.reason.starts_with("quarantined: "), "{}", held.reason);
         assert!(held.reason.contains("at last: c;"), "{}", held.reason);
@@ -289,13 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn one_burst_is_one_quarantine() {
+        let folder = tempfile::tempdir().unwrap();
+        let breaker = breaker(folder.path());
+        (0..16).for_each(|_| breaker.crashed(&Try::NONE, "x"));
+        let left = breaker.holds_back().unwrap().retry_after.unwrap();
+        assert_eq!(left, FIRST);
+    }
+
+    #[test]
     fn crashes_that_are_rare_leave_it_closed() {
         let folder = tempfile::tempdir().unwrap();
         let breaker = breaker(folder.path());
-        (0..100).for_each(|_| breaker.survived());
-        (0..99).for_each(|_| breaker.crashed("x"));
+        (0..100).for_each(|_| breaker.survived(&Try::NONE));
+        (0..99).for_each(|_| breaker.crashed(&Try::NONE, "x"));
         assert!(breaker.is_closed());
-        breaker.crashed("x");
+        breaker.crashed(&Try::NONE, "x");
         assert!(!breaker.is_closed());
     }
 
@@ -303,13 +322,16 @@ mod tests {
     fn after_a_while_one_may_try() {
         let folder = tempfile::tempdir().unwrap();
         let breaker = breaker(folder.path());
-        (0..3).for_each(|_| breaker.crashed("x"));
+        (0..3).for_each(|_| breaker.crashed(&Try::NONE, "x"));
         breaker.lock().until = Some(Utc::now());
         let first = breaker.enter().ok().unwrap();
         assert!(breaker.enter().is_err(), "one at a time");
         drop(first);
-        let _second = breaker.enter().ok().unwrap();
-        breaker.crashed("y");
+        let second = breaker.enter().ok().unwrap();
+        breaker.survived(&Try::NONE);
+        breaker.crashed(&Try::NONE, "of before");
+        assert!(!breaker.is_closed(), "only who tries decides");
+        breaker.crashed(&second, "y");
         let state = breaker.lock();
         let left = (state.until.unwrap() - Utc::now()).num_milliseconds();
         assert!((1_500..=2_000).contains(&left), "{left} ms: twice as long");
@@ -319,7 +341,12 @@ mod tests {
     fn it_is_never_open_for_more_than_five_minutes() {
         let folder = tempfile::tempdir().unwrap();
         let breaker = breaker(folder.path());
-        (0..40).for_each(|_| breaker.crashed("x"));
+        (0..3).for_each(|_| breaker.crashed(&Try::NONE, "x"));
+        for _ in 0..40 {
+            breaker.lock().until = Some(Utc::now());
+            let attempt = breaker.enter().ok().unwrap();
+            breaker.crashed(&attempt, "x");
+        }
         let left = breaker.holds_back().unwrap().retry_after.unwrap();
         assert!(left <= LONGEST && left > LONGEST / 2);
     }
@@ -328,13 +355,13 @@ mod tests {
     fn it_is_still_open_after_a_restart_and_closed_for_good_by_an_operator() {
         let folder = tempfile::tempdir().unwrap();
         let before = breaker(folder.path());
-        (0..3).for_each(|_| before.crashed("x"));
+        (0..3).for_each(|_| before.crashed(&Try::NONE, "x"));
         let after = breaker(folder.path());
         assert!(after.holds_back().is_some());
         after.close("an operator wants it");
         assert!(after.enter().is_ok());
         assert!(breaker(folder.path()).is_closed());
-        after.crashed("x");
+        after.crashed(&Try::NONE, "x");
         assert!(after.is_closed(), "crashes before do not count any more");
     }
 
@@ -342,8 +369,10 @@ mod tests {
     fn a_call_that_works_closes_it() {
         let folder = tempfile::tempdir().unwrap();
         let breaker = breaker(folder.path());
-        (0..3).for_each(|_| breaker.crashed("x"));
-        breaker.survived();
+        (0..3).for_each(|_| breaker.crashed(&Try::NONE, "x"));
+        breaker.lock().until = Some(Utc::now());
+        let attempt = breaker.enter().ok().unwrap();
+        breaker.survived(&attempt);
         assert!(breaker.is_closed());
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{debug, warn};
 
 use super::arena::Arenas;
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Try};
 use super::host::Workers;
 use super::process::Worker;
 use super::seat::{Ended, Fate, Laid, Seat};
@@ -97,7 +97,7 @@ impl Pool {
                 lease.give_up();
                 continue;
             }
-            self.book(&outcome, seat);
+            self.book(&attempt, &outcome, seat);
             lease.give_back(seat);
             drop(attempt);
             return outcome;
@@ -105,12 +105,14 @@ impl Pool {
         Err(no_capacity(&"workers end before they get the call"))
     }
 
-    fn book(&self, outcome: &Outcome, seat: Fate) {
+    fn book(&self, attempt: &Try<'_>, outcome: &Outcome, seat: Fate) {
         match (outcome, seat) {
-            (Err(error), Fate::Dead { crashed: true }) => self.breaker.crashed(&error.to_string()),
+            (Err(error), Fate::Dead { crashed: true }) => {
+                self.breaker.crashed(attempt, &error.to_string())
+            }
             (_, Fate::Dead { crashed: false } | Fate::NotDelivered) => {}
             (_, Fate::Stays | Fate::Replace) | (Ok(_), Fate::Dead { crashed: true }) => {
-                self.breaker.survived();
+                self.breaker.survived(attempt);
             }
         }
     }
@@ -197,7 +199,7 @@ impl Pool {
         self.freed.notify_waiters();
         if let Err(error) = &welcomed {
             if let StartError::Died(death) = error {
-                self.breaker.crashed(&death.to_string());
+                self.breaker.crashed(&Try::NONE, &death.to_string());
             }
             let plugin = self.plan.plugin.as_str();
             warn!(plugin, %error, "a worker could not be started");

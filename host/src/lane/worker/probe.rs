@@ -58,17 +58,19 @@ pub(super) async fn probe(
     let file = record_file(folder, staged.digest, plan);
     let kept = fs::read(&file).ok();
     let kept = kept.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-    let record = match kept {
-        Some(record) => record,
-        None => {
-            let record = ask(host, plan).await?;
-            keep(&file, &record);
-            record
-        }
-    };
-    let manifest = loader::described(staged, &record.manifest);
+    // A record that says something else than the library was damaged: it is asked again.
+    if let Some(described) = kept.and_then(|record| read(staged, &record).ok()) {
+        return Ok(described);
+    }
+    let record = ask(host, plan).await?;
+    let described = read(staged, &record).map_err(|rejection| Refusal::of(&rejection))?;
+    keep(&file, &record);
+    Ok(described)
+}
+
+fn read(staged: &Staged, record: &Record) -> Result<Described, Rejection> {
     Ok(Described {
-        manifest: manifest.map_err(|rejection| Refusal::of(&rejection))?,
+        manifest: loader::described(staged, &record.manifest)?,
         panic_unwinds: record.panic_unwinds,
     })
 }

@@ -56,6 +56,11 @@ pub(super) enum StartError {
     /// The system gives no process, memory or descriptor.
     #[error("no_capacity: the system gives no worker: {0}; it is tried again with the next call")]
     NoCapacity(io::Error),
+    /// The private copy of the plugin is gone.
+    #[error(
+        "no_library: the host's private copy of the plugin cannot be opened: {0}; restart the host, which makes another"
+    )]
+    NoLibrary(io::Error),
     /// It said that it cannot.
     #[error("{0}")]
     Unfit(String),
@@ -86,7 +91,9 @@ impl StartError {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::NoCapacity(_) | Self::Broken(_) => true,
-            Self::Unfit(_) | Self::Died(_) | Self::Hung(_) | Self::Open(_) => false,
+            Self::NoLibrary(_) | Self::Unfit(_) | Self::Died(_) | Self::Hung(_) | Self::Open(_) => {
+                false
+            }
         }
     }
 }
@@ -175,7 +182,7 @@ async fn hand_over(
     let no_capacity = StartError::NoCapacity;
     let (memory, mut chunks) = RequestMemory::create(side, &[load.len()]).map_err(no_capacity)?;
     chunks[0].bytes_mut().copy_from_slice(&load);
-    let library = Handle::of_file(side, &plan.library).map_err(no_capacity)?;
+    let library = Handle::of_file(side, &plan.library).map_err(StartError::NoLibrary)?;
     let mut handles = vec![memory.handle().map_err(no_capacity)?, library];
     for replies in replies {
         handles.push(replies.handle().map_err(no_capacity)?);
