@@ -22,4 +22,7 @@ pub struct Ready {
     pub output_schema: Value,
     /// Whether output is written from the type that its schema was made from.
     pub typed_output: bool,
+    /// Whether the lane itself holds options and output to the plugin's schemas, where it can end a
+    /// check that takes too long.
+    pub checks_schemas: bool,
 }

@@ -85,7 +85,8 @@ impl Channel {
     /// nothing once the other end is closed. May be given up at any time without losing a frame.
     ///
     /// # Errors
-    /// When what came is no frame.
+    /// When what came is no frame; `ConnectionReset` where the other end was closed before it had read
+    /// all that was sent, if the side can tell.
     pub async fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match &mut self.0 {
             #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use serde_json::Value;
 
 use crate::call::Exhausted;
 use crate::config::{LaneKind, PluginConfig};
@@ -110,15 +111,18 @@ fn serving(ready: Ready, config: &PluginConfig) -> Result<Serving, String> {
         options_schema,
         output_schema,
         typed_output,
+        checks_schemas,
     } = ready;
-    let check = match (config.check_output, typed_output) {
-        (true, false) => SchemaCheck::Always,
-        (true, true) => SchemaCheck::Typed,
-        (false, _) => SchemaCheck::Never,
+    let any = Value::Bool(true);
+    let (options, output, check) = if checks_schemas {
+        (&any, &any, SchemaCheck::Never)
+    } else {
+        let check = SchemaCheck::of(config.check_output, typed_output);
+        (&options_schema, &output_schema, check)
     };
     let max_output = config.max_output.as_usize();
-    let options = OptionsSchema::compile(&options_schema).map_err(bad)?;
-    let output = OutputRules::compile(max_output, &output_schema, check).map_err(bad)?;
+    let options = OptionsSchema::compile(options).map_err(bad)?;
+    let output = OutputRules::compile(max_output, output, check).map_err(bad)?;
     Ok(Serving {
         lane,
         options,

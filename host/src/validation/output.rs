@@ -62,6 +62,17 @@ pub enum SchemaCheck {
     Never,
 }
 
+impl SchemaCheck {
+    /// The check that an operator wants of a plugin whose output is `typed` or not.
+    pub fn of(wanted: bool, typed: bool) -> Self {
+        match (wanted, typed) {
+            (true, false) => Self::Always,
+            (true, true) => Self::Typed,
+            (false, _) => Self::Never,
+        }
+    }
+}
+
 impl OutputRules {
     /// Rules with a bound on JSON and attachments together, and the plugin's schema.
     ///
@@ -90,13 +101,22 @@ impl OutputRules {
     pub fn check(&self, raw: RawOutput) -> Result<Output, CallError> {
         let RawOutput { json, attachments } = raw;
         self.check_size(&json, &attachments)?;
-        let text = read(&json)?;
+        self.holds(&json)?;
+        Ok(Output { json, attachments })
+    }
+
+    /// Checks an answer's JSON, whatever its size.
+    ///
+    /// # Errors
+    /// `invalid_output` with what is wrong.
+    pub fn holds(&self, json: &[u8]) -> Result<(), CallError> {
+        let text = read(json)?;
         check_kind(text)?;
         let has_null = check_shape(text.as_bytes())?;
         if has_null || !self.only_nulls {
             self.check_schema(text)?;
         }
-        Ok(Output { json, attachments })
+        Ok(())
     }
 
     fn check_size(&self, json: &Bytes, attachments: &[Attachment]) -> Result<(), CallError> {

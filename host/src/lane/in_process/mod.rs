@@ -53,6 +53,7 @@ pub fn open(staged: &Staged, config: &PluginConfig) -> Result<Ready, Rejection> 
         options_schema,
         output_schema,
         typed_output,
+        checks_schemas: false,
     })
 }
 

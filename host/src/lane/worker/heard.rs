@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bulkhead_plugin::Level;
 use bytes::Bytes;
 
-use super::protocol::{self, Answer, BadFrame, FromWorker};
+use super::protocol::{self, Answer, BadFrame, Breach, FromWorker};
 use crate::call::{Attachment, Call, Outcome, RawOutput};
-use crate::error::{CallError, Traceback};
+use crate::error::{CallError, Traceback, Violation};
 use crate::lane::failure;
 use crate::lane::plugin_log::{self, Source};
 use crate::loader::Symbols;
@@ -120,6 +120,16 @@ impl<'a> Running<'a> {
                 let outcome = Err(error);
                 Heard::Answer(Answered { outcome, replace })
             }
+            FromWorker::BadOptions(breaches) => Heard::Answer(Answered {
+                outcome: Err(CallError::InvalidOptions {
+                    violations: breaches.into_iter().map(violation).collect(),
+                }),
+                replace: false,
+            }),
+            FromWorker::BadOutput(problem) => Heard::Answer(Answered {
+                outcome: Err(CallError::invalid_output(problem)),
+                replace: false,
+            }),
             FromWorker::TooLarge(total) => {
                 let limit = speaker.replies.size();
                 let problem =
@@ -141,6 +151,13 @@ impl<'a> Running<'a> {
         if self.logged <= LOG_PER_CALL {
             plugin_log::line(&self.source, level_of(level), text);
         }
+    }
+}
+
+fn violation(breach: Breach<'_>) -> Violation {
+    Violation {
+        path: breach.path.into_owned(),
+        reason: breach.reason.into_owned(),
     }
 }
 

@@ -108,6 +108,7 @@ fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, 
         aim: Aim::Serve,
         seats: config.threads.min(config.concurrency),
         settings: config.settings.to_string(),
+        check_output: config.check_output,
         reply: config.max_output.as_usize().max(LEAST_REPLY),
         limit: config.startup.duration(),
     })
@@ -125,6 +126,7 @@ fn ready(lane: Arc<dyn Lane>, manifest: FullManifest) -> Ready {
         options_schema,
         output_schema,
         typed_output,
+        checks_schemas: true,
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Load {
     pub seats: usize,
     /// The operator's settings for the plugin, a JSON text.
     pub settings: String,
+    /// Whether answers are held to the plugin's own schema.
+    pub check_output: bool,
     /// The host's process, for a worker that tries its confinement.
     pub host: u32,
 }
@@ -147,6 +149,10 @@ pub enum FromWorker<'a> {
     Done(Answer<'a>),
     /// The answer is an error.
     Failed(#[serde(borrow)] Failure<'a>),
+    /// The options break the plugin's schema.
+    BadOptions(#[serde(borrow)] Vec<Breach<'a>>),
+    /// The answer is none, or breaks the plugin's schema.
+    BadOutput(#[serde(borrow)] Cow<'a, str>),
     /// The answer is larger than the reply memory: so many bytes.
     TooLarge(u64),
     /// It dies; the report is in the first page of the reply memory.
@@ -164,6 +170,17 @@ pub struct Readiness {
     pub panic_unwinds: bool,
     /// The address that the library has.
     pub base: Option<u64>,
+}
+
+/// One way in which options break their schema.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Breach<'a> {
+    /// A JSON pointer into the options.
+    #[serde(borrow)]
+    pub path: Cow<'a, str>,
+    /// What is wrong there.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
 }
 
 /// Where the parts of an answer are.
@@ -325,6 +342,8 @@ impl FromWorker<'_> {
             Self::Progress(_) => "PROGRESS",
             Self::Done(_) => "DONE",
             Self::Failed(_) => "FAILED",
+            Self::BadOptions(_) => "BAD OPTIONS",
+            Self::BadOutput(_) => "BAD OUTPUT",
             Self::TooLarge(_) => "TOO LARGE",
             Self::Crash => "CRASH",
         }

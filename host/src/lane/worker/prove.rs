@@ -54,6 +54,7 @@ pub async fn prove(host: &Arc<Workers>) -> Result<Proof, String> {
         aim: Aim::Prove,
         seats: 1,
         settings: String::new(),
+        check_output: false,
         reply: 1 << 16,
         limit: WITHIN,
     };

@@ -163,10 +163,7 @@ impl Seat {
     ) -> Ended {
         let mut running = Running::new(next_number(), call);
         if self.hand_over(&running, laid, permit).await.is_err() {
-            return Ended {
-                outcome: Err(CallError::internal("the worker was gone".to_owned())),
-                seat: Fate::NotDelivered,
-            };
+            return not_delivered();
         }
         self.worker
             .printed
@@ -268,6 +265,11 @@ impl Seat {
                 Ok(None) => return self.died(running.call, stage).await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.died(running.call, stage).await;
+                }
+                // It died with the call unread, which it never began.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.worker.finish_off();
+                    return not_delivered();
                 }
                 Err(error) => return self.broke_protocol(running.call, &error.to_string()),
             };
@@ -391,6 +393,13 @@ fn is_crash(error: &CallError) -> bool {
         error,
         CallError::Crashed { .. } | CallError::Exited { .. } | CallError::OutOfMemory { .. }
     )
+}
+
+fn not_delivered() -> Ended {
+    Ended {
+        outcome: Err(CallError::internal("the worker was gone".to_owned())),
+        seat: Fate::NotDelivered,
+    }
 }
 
 fn timed_out(permit: &Permit) -> CallError {

@@ -1,6 +1,7 @@
 //! The worker's own side: this binary run again, with a plugin in it. Everything here may be undone by
 //! the plugin's code at any time; the host believes none of it.
 
+mod checks;
 mod seat;
 
 use std::io;
@@ -14,7 +15,8 @@ use crate::loader::{self, Rejection, Unchecked};
 use crate::platform::{
     self, Handle, InForce, MAX_FRAME, MappedReplies, MappedRequests, PAGE, WorkerChannel,
 };
-use seat::WorkerSeat;
+use checks::Checks;
+use seat::{Served, WorkerSeat};
 
 /// Decoders recurse; the main thread of a program has as much.
 const STACK_BYTES: usize = 8 << 20;
@@ -105,8 +107,8 @@ fn serve(channel: WorkerChannel, length: usize, handles: Vec<Handle>) -> io::Res
         return prove(&mut delivery, in_force);
     }
     let opened = load(&mut delivery, in_force);
-    let instances = match opened {
-        Ok(instances) => Arc::new(instances),
+    let served = match opened {
+        Ok(served) => Arc::new(served),
         Err(reason) => {
             return say(
                 &delivery.channels[0],
@@ -123,8 +125,8 @@ fn serve(channel: WorkerChannel, length: usize, handles: Vec<Handle>) -> io::Res
     } = delivery;
     let seats = channels.into_iter().zip(replies).enumerate();
     let seats = seats.map(|(index, (channel, replies))| {
-        let instances = Arc::clone(&instances);
-        let mut seat = WorkerSeat::new(index, channel, replies, instances, Arc::clone(&gauge));
+        let served = Arc::clone(&served);
+        let mut seat = WorkerSeat::new(index, channel, replies, served, Arc::clone(&gauge));
         let builder = thread::Builder::new()
             .name("call".to_owned())
             .stack_size(STACK_BYTES);
@@ -138,19 +140,21 @@ fn serve(channel: WorkerChannel, length: usize, handles: Vec<Handle>) -> io::Res
 }
 
 /// Opens the library and makes the first instance, then says so.
-fn load(delivery: &mut Delivery, in_force: InForce) -> Result<Option<Instances>, String> {
+fn load(delivery: &mut Delivery, in_force: InForce) -> Result<Option<Served>, String> {
     let Unchecked {
         module,
         manifest,
         base,
     } = loader::open_at(&delivery.library.path()).map_err(|rejection| rejection.explain())?;
     let load = &delivery.load;
-    let instances = match load.aim {
+    let served = match load.aim {
         Aim::Describe | Aim::Prove => None,
         Aim::Serve => {
             let started = Instances::start(module, load.settings.clone(), load.seats);
             let failed = |words: String| Rejection::create_failed(&words).explain();
-            Some(started.map_err(|failure| failed(failure.message))?)
+            let instances = started.map_err(|failure| failed(failure.message))?;
+            let checks = Checks::of(&manifest, load.check_output)?;
+            Some(Served { instances, checks })
         }
     };
     if !delivery.replies[0].write(0, manifest.as_bytes()) {
@@ -167,7 +171,7 @@ fn load(delivery: &mut Delivery, in_force: InForce) -> Result<Option<Instances>,
         base,
     });
     say(&delivery.channels[0], &ready).map_err(|error| error.to_string())?;
-    Ok(instances)
+    Ok(served)
 }
 
 fn prove(delivery: &mut Delivery, in_force: InForce) -> io::Result<()> {

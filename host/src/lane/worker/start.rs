@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) seats: usize,
     /// A JSON text.
     pub(super) settings: String,
+    /// Whether answers are held to the plugin's own schema.
+    pub(super) check_output: bool,
     /// The most bytes of a reply.
     pub(super) reply: usize,
     /// How long it may take.
@@ -176,6 +178,7 @@ async fn hand_over(
         aim: plan.aim,
         seats: plan.seats,
         settings: plan.settings.clone(),
+        check_output: plan.check_output,
         host: std::process::id(),
     };
     let load = serde_json::to_vec(&load).map_err(StartError::broken)?;
@@ -215,7 +218,7 @@ async fn hear(channel: &mut Channel, process: &Process) -> Result<Option<Readine
     let length = match heard {
         Ok(Some(length)) => length,
         Ok(None) => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) if is_death(&error) => return Ok(None),
         Err(error) => return Err(StartError::broken(error)),
     };
     match protocol::decode(&buffer[..length])? {
@@ -224,4 +227,10 @@ async fn hear(channel: &mut Channel, process: &Process) -> Result<Option<Readine
         (NO_CALL, FromWorker::Crash) => Ok(None),
         (_, other) => Err(BadFrame::OutOfTurn(other.name()).into()),
     }
+}
+
+/// Whether a channel's error means no more than that its other end is gone.
+fn is_death(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionReset, WouldBlock};
+    matches!(error.kind(), ConnectionReset | WouldBlock)
 }

@@ -81,8 +81,6 @@ fn recv_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<usize>> 
     match recvmsg(fd, parts, &mut nothing, RecvFlags::CMSG_CLOEXEC) {
         Ok(received) if received.flags.contains(ReturnFlags::TRUNC) => Err(too_long()),
         Ok(received) => Ok((received.bytes > 0).then_some(received.bytes)),
-        // What a worker leaves unread when it dies is told as this.
-        Err(rustix::io::Errno::CONNRESET) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bulkhead_plugin::Level;
 use bulkhead_plugin::abi::{CallFailure, Reply, Run, Sink};
 
+use super::checks::Checks;
 use crate::lane::instances::Instances;
 use crate::lane::worker::protocol::{
     self, Answer, Failure, FromWorker, Part, Region, Task, Text, ToWorker, cut,
@@ -21,12 +22,24 @@ use crate::platform::{
 /// How often at most it looks how much memory is in use: that costs as much as a short call.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// The plugin that all threads serve.
+pub(super) struct Served {
+    pub(super) instances: Instances,
+    pub(super) checks: Checks,
+}
+
+/// What a call gives in place of an answer.
+enum Instead {
+    Failure(CallFailure),
+    Breach(FromWorker<'static>),
+}
+
 /// One thread's side.
 pub(super) struct WorkerSeat {
     index: usize,
     channel: WorkerChannel,
     replies: MappedReplies,
-    instances: Arc<Option<Instances>>,
+    served: Arc<Option<Served>>,
     gauge: Arc<Gauge>,
     arenas: HashMap<u32, MappedRequests>,
     /// The bytes that were in use when it last looked.
@@ -39,14 +52,14 @@ impl WorkerSeat {
         index: usize,
         channel: WorkerChannel,
         replies: MappedReplies,
-        instances: Arc<Option<Instances>>,
+        served: Arc<Option<Served>>,
         gauge: Arc<Gauge>,
     ) -> Self {
         Self {
             index,
             channel,
             replies,
-            instances,
+            served,
             gauge,
             arenas: HashMap::new(),
             memory: 0,
@@ -96,15 +109,19 @@ impl WorkerSeat {
         let outcome = self.run(number, task)?;
         let reply = match &outcome {
             Ok(reply) => reply,
-            Err(failure) => {
+            Err(Instead::Failure(failure)) => {
                 return encode(number, &FromWorker::Failed(Failure::of(failure)), frame);
             }
+            Err(Instead::Breach(breach)) => return encode(number, breach, frame),
         };
         let json = reply.json.as_ref();
         let parts = reply.attachments.iter().map(|it| it.data.as_ref());
         let total: usize = parts.clone().map(<[u8]>::len).sum::<usize>() + json.len();
         if total > self.replies.size() {
             return encode(number, &FromWorker::TooLarge(total as u64), frame);
+        }
+        if let Some(Err(breach)) = self.served().map(|served| served.checks.output(json)) {
+            return encode(number, &breach, frame);
         }
         let mut offset = 0;
         for part in [json].into_iter().chain(parts) {
@@ -130,7 +147,13 @@ impl WorkerSeat {
         })
     }
 
-    fn run(&self, number: u64, task: &Task<'_>) -> io::Result<Result<Reply, CallFailure>> {
+    fn served(&self) -> Option<&Served> {
+        self.served.as_ref().as_ref()
+    }
+
+    fn run(&self, number: u64, task: &Task<'_>) -> io::Result<Result<Reply, Instead>> {
+        let none = || io::Error::other("there is no instance");
+        let served = self.served().ok_or_else(none)?;
         let unknown = || io::Error::other("the call lies in memory that is not known");
         let image = self.bytes(task.image).ok_or_else(unknown)?;
         let arena = self.arenas.get(&task.image.arena).ok_or_else(unknown)?;
@@ -142,6 +165,9 @@ impl WorkerSeat {
                 Cow::Borrowed(str::from_utf8(bytes).map_err(io::Error::other)?)
             }
         };
+        if let Err(breach) = served.checks.options(&options) {
+            return Ok(Err(Instead::Breach(breach)));
+        }
         let sink = SeatSink {
             channel: &self.channel,
             number,
@@ -155,9 +181,7 @@ impl WorkerSeat {
             cancelled,
             sink: &sink,
         };
-        let instances = self.instances.as_ref().as_ref();
-        let none = || io::Error::other("there is no instance");
-        Ok(instances.ok_or_else(none)?.run(&run))
+        Ok(served.instances.run(&run).map_err(Instead::Failure))
     }
 
     fn bytes(&self, region: Region) -> Option<&[u8]> {
