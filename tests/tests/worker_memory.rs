@@ -10,6 +10,7 @@ use std::fs;
 use std::thread;
 
 use bulkhead_tests::daemon::{Daemon, way};
+use bulkhead_tests::process::Process;
 use bulkhead_tests::workers::{FAULTS, Platform, Scene, TWIN, fine, said};
 use bulkhead_tests::{on_each_platform, wait};
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 on_each_platform![
     me_02_a_worker_is_replaced_after_so_many_calls,
     me_04_bytes_in_flight_have_a_limit,
+    me_07_workers_forget_the_memory_of_requests_that_are_long_over,
 ];
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -101,6 +103,50 @@ fn me_04_bytes_in_flight_have_a_limit(platform: Platform) {
         }
     });
     assert_eq!(send(TWIN, &way("fine")).status, 200);
+}
+
+/// Without another call: a worker that keeps a mapping keeps its pages.
+fn me_07_workers_forget_the_memory_of_requests_that_are_long_over(platform: Platform) {
+    let scene = Scene::new(platform, "concurrency = 4\nwarm = 1");
+    let image = vec![7; 20 << 20];
+    let nap = json!({"way": "sleep", "millis": 300});
+    let send = || scene.daemon.post_raw(FAULTS, "image/x-any", &image, &nap);
+    thread::scope(|scope| {
+        for call in [(); 4].map(|()| scope.spawn(send)) {
+            assert_eq!(call.join().unwrap().status, 200);
+        }
+    });
+    let workers = scene.daemon.process().children();
+    let mapped = || -> usize { workers.iter().map(|worker| requests(*worker)).sum() };
+    assert!(mapped() > 0, "what workers map can be read");
+    wait::until("large requests to be forgotten", || {
+        (mapped() == 0).then_some(())
+    });
+    let status = scene.daemon.plugin(FAULTS);
+    let told = &status["workers"];
+    assert_eq!(told["alive"], told["started"], "{status}");
+    assert_eq!(told["killed"], 0, "{status}");
+    scene.serves_on(3);
+}
+
+/// How many large memories for requests a process maps.
+fn requests(process: Process) -> usize {
+    let mapped = process.mapped();
+    let large = mapped.lines().filter(|line| {
+        let is_ours = line.contains("/memfd:bulkhead") || line.contains("/memory-");
+        is_ours && line.contains(" r--s ") && size(line) >= 16 * MEBIBYTE
+    });
+    large.count()
+}
+
+/// The bytes of a mapping: its line begins with where it begins and ends.
+fn size(line: &str) -> u64 {
+    let range = line
+        .split(' ')
+        .next()
+        .and_then(|range| range.split_once('-'));
+    let number = |text| u64::from_str_radix(text, 16).unwrap();
+    range.map_or(0, |(start, end)| number(end) - number(start))
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::arena::IdleBytes;
 use super::output::Printed;
 use super::protocol::{self, BUILD, FromWorker, NO_CALL};
 use super::start::StartError;
@@ -27,6 +28,8 @@ pub struct Workers {
     spares: Mutex<Vec<Fresh>>,
     /// Which user each plugin's workers become.
     users: Mutex<HashMap<PluginName, u32>>,
+    /// What lies idle in the arenas of all plugins.
+    idle: Arc<IdleBytes>,
 }
 
 /// A process that waits to be given a plugin. Ended with its drop.
@@ -85,12 +88,17 @@ impl Workers {
             settings: settings.clone(),
             spares: Mutex::default(),
             users: Mutex::default(),
+            idle: Arc::default(),
         }))
     }
 
     /// The side of the platform that they use.
     pub fn side(&self) -> &Side {
         &self.side
+    }
+
+    pub(super) fn idle(&self) -> &Arc<IdleBytes> {
+        &self.idle
     }
 
     /// Removes the files that are memory: for the end of a host, when no call runs any more.

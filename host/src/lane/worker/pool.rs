@@ -2,7 +2,7 @@
 //! nobody does. Knows no HTTP and no registry.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
@@ -22,8 +22,8 @@ use crate::error::CallError;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often it is looked for what is not needed any more.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-/// After how long without a call the memory of arenas is given back.
-const ARENA_IDLE: Duration = Duration::from_secs(30);
+/// How long it may take to tell a worker that memory is gone. It has only to be put in its channel.
+const FORGET_WITHIN: Duration = Duration::from_secs(1);
 /// How often a call may meet a worker that has just gone.
 const DELIVERIES: usize = 3;
 
@@ -64,7 +64,7 @@ impl Pool {
     ) -> Arc<Self> {
         let most = config.concurrency.div_ceil(plan.seats);
         let pool = Arc::new(Self {
-            arenas: Arenas::new(host.side().clone()),
+            arenas: Arenas::new(host.side().clone(), host.idle()),
             host,
             most,
             warm: config.warm.min(most),
@@ -286,13 +286,49 @@ impl Pool {
 
     /// Ends what nobody has used for long, and starts what is to be kept warm.
     fn tidy(self: &Arc<Self>) {
-        self.arenas.retire(ARENA_IDLE);
+        self.arenas.retire(Instant::now());
         while let Some(worker) = self.one_too_many() {
             self.dismiss(&worker);
         }
         let alive = { self.lock().workers.len() };
         if alive < self.warm {
             self.replenish();
+        }
+    }
+
+    /// Lets workers forget arenas that are gone: until then they keep the memory. One seat at a time,
+    /// so that calls find the others.
+    async fn forget(self: &Arc<Self>) {
+        while let Some(mut lease) = self.lease_to_forget() {
+            let seat = lease.seat.as_mut().expect("it was just leased");
+            match tokio::time::timeout(FORGET_WITHIN, seat.forget()).await {
+                Ok(Ok(())) => lease.put_back(),
+                Ok(Err(_)) | Err(_) => lease.give_up(),
+            }
+        }
+    }
+
+    fn lease_to_forget(self: &Arc<Self>) -> Option<Lease> {
+        let mut state = self.lock();
+        let at = state.idle.iter().position(Seat::has_to_forget)?;
+        let seat = Some(state.idle.remove(at));
+        drop(state);
+        let pool = Arc::clone(self);
+        Some(Lease { pool, seat })
+    }
+
+    /// Takes a seat back that had no call, to where it was.
+    fn put_back(self: &Arc<Self>, seat: Seat) {
+        let mut state = self.lock();
+        // Asked with the lock held: whoever retires a worker looks for its seats after that.
+        if seat.worker().is_usable() {
+            let at = state.idle.partition_point(|it| it.used <= seat.used);
+            state.idle.insert(at, seat);
+            drop(state);
+            self.freed.notify_one();
+        } else {
+            drop(state);
+            self.take_back(seat, Fate::NotDelivered);
         }
     }
 
@@ -320,7 +356,10 @@ impl Pool {
 async fn tidy(pool: Weak<Pool>) {
     loop {
         match pool.upgrade() {
-            Some(pool) => pool.tidy(),
+            Some(pool) => {
+                pool.tidy();
+                pool.forget().await;
+            }
             None => return,
         }
         tokio::time::sleep(TIDY_EVERY).await;
@@ -337,6 +376,13 @@ impl Lease {
     fn give_back(mut self, fate: Fate) {
         if let Some(seat) = self.seat.take() {
             self.pool.take_back(seat, fate);
+        }
+    }
+
+    /// It had no call.
+    fn put_back(mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.pool.put_back(seat);
         }
     }
 

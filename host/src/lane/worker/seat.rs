@@ -203,13 +203,25 @@ impl Seat {
         self.say(running.number, &ToWorker::Call(task)).await
     }
 
-    /// Makes an arena known to the worker, and lets it forget those that are gone.
-    async fn introduce(&mut self, arena: &Arc<Arena>) -> io::Result<()> {
+    /// Whether the worker knows an arena that is gone, and so keeps its memory.
+    pub(super) fn has_to_forget(&self) -> bool {
+        self.known.iter().any(|it| it.1.strong_count() == 0)
+    }
+
+    /// Lets the worker forget the arenas that are gone. When it fails or is dropped, the seat is of no
+    /// use any more.
+    pub(super) async fn forget(&mut self) -> io::Result<()> {
         while let Some(gone) = self.known.iter().position(|it| it.1.strong_count() == 0) {
             let (id, _) = self.known.swap_remove(gone);
             self.say(protocol::NO_CALL, &ToWorker::Forget { id })
                 .await?;
         }
+        Ok(())
+    }
+
+    /// Makes an arena known to the worker, and lets it forget those that are gone.
+    async fn introduce(&mut self, arena: &Arc<Arena>) -> io::Result<()> {
+        self.forget().await?;
         let id = arena.id();
         if self.known.iter().any(|known| known.0 == id) {
             return Ok(());
