@@ -69,6 +69,20 @@ const NETWORK: &[&str] = &[
     "/usr/share/ca-certificates",
 ];
 
+/// What allocators, runtimes and statistics read of their own process. The rest of `/proc/self` tells
+/// of the machine: `net` has its connections, `mountinfo` and `cgroup` its layout.
+const OWN_FILES: &[&str] = &[
+    "/proc/self/cmdline",
+    "/proc/self/maps",
+    "/proc/self/stat",
+    "/proc/self/statm",
+    "/proc/self/status",
+];
+
+/// Folders to list only: below `task` each thread has all of `/proc/self` again, and what a link in
+/// `fd` leads to has its own rule.
+const OWN_FOLDERS: &[&str] = &["/proc/self/fd", "/proc/self/task"];
+
 /// Closes all files but those that are named, and books how it went.
 pub(super) fn restrict(confinement: &Confinement, library: BorrowedFd<'_>, in_force: &mut InForce) {
     let status = rules(confinement, library, in_force).and_then(RulesetCreated::restrict_self);
@@ -122,15 +136,18 @@ fn with_device(rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
     rules.add_rule(beneath(&null, access))
 }
 
-/// Its own folder of `/proc`, resolved now. The rule hangs on the folder's inode, and `/proc` makes a
-/// new one when memory is short and the old one is not in use: a descriptor keeps it in use.
-fn with_own_process(rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
-    let Ok(folder) = PathFd::new("/proc/self") else {
-        return Ok(rules);
-    };
-    let rules = rules.add_rule(beneath(&folder, READ));
-    std::mem::forget(folder);
-    rules
+/// Its own part of `/proc`, resolved now. A rule hangs on an inode, and `/proc` makes a new one when
+/// memory is short and the old one is not in use: a descriptor keeps each in use.
+fn with_own_process(mut rules: RulesetCreated) -> Result<RulesetCreated, RulesetError> {
+    let files = OWN_FILES.iter().map(|it| (it, AccessFs::ReadFile));
+    let folders = OWN_FOLDERS.iter().map(|it| (it, AccessFs::ReadDir));
+    for (path, access) in files.chain(folders) {
+        if let Ok(fd) = PathFd::new(path) {
+            rules = rules.add_rule(beneath(&fd, access.into()))?;
+            std::mem::forget(fd);
+        }
+    }
+    Ok(rules)
 }
 
 fn file(fd: BorrowedFd<'_>) -> PathBeneath<BorrowedFd<'_>> {

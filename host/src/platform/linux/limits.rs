@@ -5,16 +5,24 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::platform::Confinement;
 
+/// How far the stack of the first thread may grow by itself; Linux gives as much unless told
+/// otherwise. glibc's default for other threads is what the limit was when the program started.
+const STACK: u64 = 8 << 20;
+
 /// Sets those that count per process.
 ///
-/// `RLIMIT_DATA` counts private writable mappings and the heap. It does not count shared mappings,
-/// mappings that grow down, and page tables; the system calls filter refuses those that would need
-/// no file. Address space (`RLIMIT_AS`) is not limited: allocators and runtimes reserve much more
-/// than they use.
+/// `RLIMIT_DATA` counts private mappings while they are writable, and the heap. It does not count
+/// shared mappings, mappings that grow down, and page tables; the system calls filter refuses to
+/// make those that would need no file, and `mremap`, which would enlarge the first thread's stack.
+/// A stack that is cut into pieces, each of which grows, is not counted either, nor are pages that
+/// were written and then made read-only, as loaders do: this stops accidents, and only a cgroup
+/// bounds an attacker. Address space (`RLIMIT_AS`) is not limited: allocators and runtimes reserve
+/// much more than they use.
 pub(super) fn set(confinement: &Confinement) -> Result<(), String> {
     set_one("core", Resource::Core, 0)?;
     set_one("open_files", Resource::Nofile, confinement.open_files)?;
     set_one("file_size", Resource::Fsize, confinement.file_size)?;
+    set_one("stack", Resource::Stack, STACK)?;
     set_one("memory", Resource::Data, confinement.memory)
 }
 

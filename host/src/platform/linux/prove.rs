@@ -18,6 +18,9 @@ mod raw;
 /// Ok tells what was possible, Err what the system said against it.
 type Tried = io::Result<String>;
 
+/// Files that anybody may read, and that tell of the machine.
+const SECRETS: &[&str] = &["/etc/passwd", "/proc/self/mountinfo", "/proc/self/net/dev"];
+
 pub(in crate::platform) fn prove(confinement: &Confinement, daemon: i32) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     let mut attempt = |name: &str, tried: Tried| attempts.push(judge(name, tried));
@@ -49,10 +52,11 @@ fn judge(name: &str, tried: Tried) -> Attempt {
 }
 
 fn files(confinement: &Confinement, attempt: &mut impl FnMut(&str, Tried)) {
-    let secret = Path::new("/etc/passwd");
-    if !covers(&confinement.read, secret) && !covers(&confinement.write, secret) {
-        let tried = File::open(secret).map(|_| "it opened".to_owned());
-        attempt("read /etc/passwd", tried);
+    for secret in SECRETS.iter().map(Path::new) {
+        if !covers(&confinement.read, secret) && !covers(&confinement.write, secret) {
+            let tried = File::open(secret).map(|_| "it opened".to_owned());
+            attempt(&format!("read {}", secret.display()), tried);
+        }
     }
     for folder in ["/tmp", "/var/tmp"].map(Path::new) {
         if !covers(&confinement.write, folder) {
@@ -117,6 +121,7 @@ fn memory(attempt: &mut impl FnMut(&str, Tried)) {
     attempt("share memory without a file", mapping(shared, None));
     let growing = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN;
     attempt("map memory that grows down", mapping(growing, None));
+    attempt("enlarge a mapping", raw::enlarge());
     let zero = OpenOptions::new().read(true).write(true).open("/dev/zero");
     let zero = zero.and_then(|it| mapping(libc::MAP_SHARED, Some(&it)));
     attempt("share memory of /dev/zero", zero);

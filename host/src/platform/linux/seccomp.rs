@@ -24,7 +24,8 @@ const LAST_KNOWN: u32 = 470;
 /// x86_64 kernels may offer a second table, at numbers with this bit: `__X32_SYSCALL_BIT`.
 const X32: u32 = 0x4000_0000;
 
-/// Refuses what [`refused`] lists with EPERM, and what a C library must believe absent with ENOSYS.
+/// Refuses what [`refused`] lists with EPERM, what a C library must believe absent with
+/// ENOSYS, and what it can do without with ENOMEM.
 pub(super) fn restrict(confinement: &Confinement, is_other_user: bool) -> Result<(), String> {
     let architecture: TargetArch = std::env::consts::ARCH
         .try_into()
@@ -39,19 +40,26 @@ pub(super) fn restrict(confinement: &Confinement, is_other_user: bool) -> Result
 ///
 /// `clone3` hides its flags in memory that a filter cannot read; glibc and Rust's std take `clone`
 /// where it is absent.
+///
+/// `mremap` enlarges a mapping that grows down, as the stack of the first thread is, and
+/// `RLIMIT_DATA` does not count those. A `realloc` that is told of no memory there copies.
 fn numbers() -> BpfProgram {
     let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let clone3 = u32::try_from(libc::SYS_clone3).expect("numbers of system calls are small");
+    let no_memory = SeccompAction::Errno(libc::ENOMEM.unsigned_abs());
+    let [clone3, mremap] = [libc::SYS_clone3, libc::SYS_mremap]
+        .map(|it| u32::try_from(it).expect("numbers of system calls are small"));
     vec![
         // The number is the first field of `struct seccomp_data`.
         step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
-        step(BPF_JMP | BPF_JSET | BPF_K, X32, 3, 0),
-        step(BPF_JMP | BPF_JEQ | BPF_K, clone3, 3, 0),
+        step(BPF_JMP | BPF_JSET | BPF_K, X32, 4, 0),
+        step(BPF_JMP | BPF_JEQ | BPF_K, clone3, 4, 0),
+        step(BPF_JMP | BPF_JEQ | BPF_K, mremap, 4, 0),
         step(BPF_JMP | BPF_JGT | BPF_K, LAST_KNOWN, 2, 0),
         step(BPF_RET | BPF_K, SeccompAction::Allow.into(), 0, 0),
         step(BPF_RET | BPF_K, refused.into(), 0, 0),
         step(BPF_RET | BPF_K, unknown.into(), 0, 0),
+        step(BPF_RET | BPF_K, no_memory.into(), 0, 0),
     ]
 }
 

@@ -163,6 +163,29 @@ pub(super) fn mapping(flags: i32, file: Option<&File>) -> Tried {
     Ok("it was mapped".to_owned())
 }
 
+/// By one page, and unmapped again. What it gives away is the stack of the first thread, which is no
+/// place for trying while that thread runs.
+pub(super) fn enlarge() -> Tried {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at an address of the kernel's choice, which nothing else points into.
+    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, access, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was just mapped, and nobody else knows it.
+    let larger = unsafe { libc::mremap(page, 4096, 8192, libc::MREMAP_MAYMOVE) };
+    if larger == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        // SAFETY: as above; it was left as it is.
+        unsafe { libc::munmap(page, 4096) };
+        return Err(error);
+    }
+    // SAFETY: as above, and the larger one took its place.
+    unsafe { libc::munmap(larger, 8192) };
+    Ok("it was enlarged".to_owned())
+}
+
 /// `getpid` of the second table.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn x32() -> Tried {

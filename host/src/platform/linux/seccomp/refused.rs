@@ -277,7 +277,7 @@ fn other(argument: u8) -> [Condition; 2] {
 }
 
 /// Mappings that `RLIMIT_DATA` does not count and that need no file: shared ones, and those that
-/// grow down, which the kernel books as stack whatever their size: mmap(2), getrlimit(2).
+/// grow down, which the kernel books as stack whatever their size: mmap(2), getrlimit(2). To enlarge one is refused by number.
 fn uncounted_memory(rules: &mut Rules) -> Result<(), BackendError> {
     for flags in [libc::MAP_SHARED | libc::MAP_ANONYMOUS, libc::MAP_GROWSDOWN] {
         let has_all = Compare::MaskedEq(bit(flags));

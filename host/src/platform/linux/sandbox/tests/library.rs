@@ -89,23 +89,41 @@ fn no_other_library_is_readable() {
 #[test]
 fn what_a_c_library_needs_works() {
     let (_, works) = confined(&confinement(), || {
-        let random = fs::read("/proc/self/status").is_ok();
+        let own = ["cmdline", "maps", "stat", "statm", "status"];
+        let own = own.map(|it| fs::read(format!("/proc/self/{it}")).is_ok());
+        let lists = ["fd", "task"].map(|it| fs::read_dir(format!("/proc/self/{it}")).is_ok());
         let null = fs::write("/dev/null", "text").is_ok();
         let urandom = File::open("/dev/urandom").is_ok();
         let cores = thread::available_parallelism().is_ok();
         let library = fs::read_dir("/usr/lib").is_ok();
-        [random, null, urandom, cores, library]
+        [&own[..], &lists, &[null, urandom, cores, library]].concat()
     });
-    assert_eq!(works, [true; 5]);
+    assert_eq!(works, [true; 11]);
 }
 
 #[test]
-fn its_own_folder_of_proc_stays_in_use() {
+fn what_its_folder_of_proc_tells_of_the_machine_is_closed() {
+    let names = ["net/dev", "net/tcp", "mountinfo", "mounts", "cgroup"];
+    let opened = || -> Vec<String> {
+        let task = format!("/proc/self/task/{}", getpid().as_raw_nonzero());
+        let folders = ["/proc/self", "/proc/thread-self", &task];
+        let paths = folders
+            .iter()
+            .flat_map(|it| names.map(|name| format!("{it}/{name}")));
+        paths.filter(|it| File::open(it).is_ok()).collect()
+    };
+    let (_, inside) = confined(&confinement(), opened);
+    assert_eq!(inside, [""; 0]);
+    assert!(in_child(opened).contains(&"/proc/self/mountinfo".to_owned()));
+}
+
+#[test]
+fn its_own_part_of_proc_stays_in_use() {
     let (_, is_open) = confined(&confinement(), || {
-        let folder = format!("/proc/{}", getpid().as_raw_nonzero());
+        let file = format!("/proc/{}/maps", getpid().as_raw_nonzero());
         let open = fs::read_dir("/proc/self/fd").unwrap();
         let mut open = open.filter_map(|it| fs::read_link(it.unwrap().path()).ok());
-        open.any(|it| it.as_os_str() == &*folder)
+        open.any(|it| it.as_os_str() == &*file)
     });
     assert!(is_open);
 }

@@ -1,6 +1,6 @@
 //! How much a worker may take, and that it can take that much.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::thread;
 
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -53,6 +53,62 @@ fn memory_has_an_end() {
     });
     assert!(small && !large);
     assert!((100..=256).contains(&in_slices), "{in_slices} MiB");
+}
+
+#[test]
+fn memory_that_grows_is_copied() {
+    let (_, is_whole) = confined(&confinement(), || {
+        let mut bytes = vec![7_u8; 1 << 20];
+        // Each step is larger than what is mapped for it, so `realloc` asks for a larger mapping.
+        while bytes.len() < 64 << 20 {
+            bytes.reserve_exact(bytes.len());
+            bytes.resize(2 * bytes.len(), 7);
+        }
+        bytes.shrink_to_fit();
+        bytes.len() == 64 << 20 && bytes.iter().all(|it| *it == 7)
+    });
+    assert!(is_whole);
+}
+
+/// The lowest page of the first thread's stack as a mapping of twice the limit; on failure the
+/// system's error.
+fn enlarged_stack() -> Option<i32> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let stack = maps.lines().find(|it| it.ends_with("[stack]")).unwrap();
+    let (start, _) = stack.split_once('-').unwrap();
+    let start = usize::from_str_radix(start, 16).unwrap();
+    let size = usize::try_from(2 * MEMORY).unwrap();
+    // SAFETY: a test runs in a thread of its own, so that nothing of this process lies in there.
+    let moved = unsafe {
+        let page = std::ptr::with_exposed_provenance_mut(start);
+        libc::mremap(page, 4096, size, libc::MREMAP_MAYMOVE)
+    };
+    (moved == libc::MAP_FAILED)
+        .then(|| std::io::Error::last_os_error().raw_os_error())
+        .flatten()
+}
+
+#[test]
+fn the_stack_is_no_way_around_the_limit() {
+    let asked = Confinement {
+        sandbox: false,
+        ..confinement()
+    };
+    let (_, open) = confined(&asked, enlarged_stack);
+    assert_eq!(open, None, "the attempt is real");
+    let (_, closed) = confined(&confinement(), enlarged_stack);
+    assert_eq!(closed, Some(libc::ENOMEM));
+}
+
+#[test]
+fn the_stack_has_an_end() {
+    let (_, limit) = confined(&confinement(), || {
+        let limit = getrlimit(Resource::Stack);
+        (limit.current, limit.maximum)
+    });
+    let ceiling = getrlimit(Resource::Stack).maximum.unwrap_or(u64::MAX);
+    let wanted = Some(ceiling.min(8 << 20));
+    assert_eq!(limit, (wanted, wanted));
 }
 
 #[test]
