@@ -10,7 +10,9 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use bulkhead_tests::daemon::{Daemon, IMAGE, way};
-use bulkhead_tests::workers::{FAULTS, Platform, Scene, TWIN, all_gone, fine};
+use bulkhead_tests::fixtures::fixture;
+use bulkhead_tests::folder::Folder;
+use bulkhead_tests::workers::{FAULTS, Platform, Scene, TWIN, all_gone, config, fine};
 use bulkhead_tests::{on_each_platform, wait};
 use serde_json::{Value, json};
 
@@ -24,6 +26,7 @@ on_each_platform![
     hg_06_a_dripping_answer_ends_at_the_deadline,
     hg_07_a_client_that_hangs_up_frees_the_slot,
     rn_09_signals_are_no_shelter,
+    a_schema_without_end_ends_with_its_call,
 ];
 
 fn hg_01_code_over_its_deadline_is_ended(platform: Platform) {
@@ -179,4 +182,16 @@ fn hang_up_later(daemon: &Daemon) -> TcpStream {
         (status["in_flight"] != 0 || status["queued"] != 0).then_some(())
     });
     client
+}
+
+/// Its check runs where the plugin's code runs, and is ended as that is.
+fn a_schema_without_end_ends_with_its_call(platform: Platform) {
+    let folder = Folder::of(&fixture("fixture-bomb")).with(&fixture("fixture-tiny"));
+    let daemon = Daemon::start(&folder, &config(platform, "plugin.bomb.deadline = '300ms'"));
+    for _ in 0..2 {
+        let answer = daemon.call("bomb", &json!({}));
+        let expected = "504 ExecutionError timeout: no answer within 300 ms";
+        assert_eq!(answer.brief(), expected);
+        assert_eq!(daemon.call("tiny", &json!({})).status, 200);
+    }
 }

@@ -27,6 +27,23 @@ impl Gauge {
     }
 }
 
+/// The bytes that a process holds and shares with nobody: what is resident, without files and shared
+/// memory, as proc(5) counts them.
+#[cfg(target_os = "linux")]
+pub(super) fn private_memory(process: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let mut pages = text.split_ascii_whitespace().skip(1);
+    let mut next = || pages.next()?.parse::<u64>().ok();
+    let (resident, shared) = (next()?, next()?);
+    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+}
+
+/// The system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn private_memory(_: u32) -> Option<u64> {
+    None
+}
+
 #[cfg(not(target_os = "linux"))]
 impl Gauge {
     /// There is no way.

@@ -126,6 +126,11 @@ impl Process {
         }
     }
 
+    /// The bytes of memory that it shares with nobody; nothing where the system does not tell.
+    pub fn private_memory(&self) -> Option<u64> {
+        super::gauge::private_memory(self.id())
+    }
+
     /// Waits for its end. Any number may wait, at any time.
     pub async fn ended(&self) -> Exit {
         match &self.0 {

@@ -76,6 +76,12 @@ fn lacked_memory(
 }
 
 impl Death {
+    /// The host has ended it, because it held more than its limit.
+    pub(super) fn blame_memory(&mut self, limit: u64) {
+        let signal = crash::signal_name(9);
+        self.cause = Cause::Memory { limit, signal };
+    }
+
     /// The error of a call that it has ended. `retryable` if another call is to blame.
     pub(super) fn into_error(self, symbols: &Symbols, retryable: bool) -> CallError {
         let cause = self.cause.clone();

@@ -290,7 +290,9 @@ impl Pool {
         while let Some(worker) = self.one_too_many() {
             self.dismiss(&worker);
         }
-        let alive = { self.lock().workers.len() };
+        let workers = self.lock().workers.clone();
+        workers.iter().for_each(|worker| worker.end_if_overweight());
+        let alive = workers.len();
         if alive < self.warm {
             self.replenish();
         }

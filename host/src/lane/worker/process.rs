@@ -31,6 +31,7 @@ pub(super) struct Worker {
     /// The seat for whose sake the host has killed it, plus one.
     killed_for: AtomicU32,
     blamed: AtomicBool,
+    overweight: AtomicBool,
     /// Calls whose memory it may still read, although they are over.
     graves: Mutex<Vec<Arc<Call>>>,
 }
@@ -55,6 +56,7 @@ impl Worker {
             seats: AtomicUsize::new(0),
             killed_for: AtomicU32::new(0),
             blamed: AtomicBool::new(false),
+            overweight: AtomicBool::new(false),
             graves: Mutex::default(),
         })
     }
@@ -85,6 +87,20 @@ impl Worker {
         let _ = self.killed_for.compare_exchange(0, seat, relaxed, relaxed);
         self.retire();
         self.process.kill();
+    }
+
+    /// Ends it if it holds more memory than it may: there are ways round the system's own limit.
+    pub(super) fn end_if_overweight(&self) {
+        let private = self.process.private_memory().unwrap_or_default();
+        if private > self.memory.saturating_add(self.memory / 8) {
+            self.overweight.store(true, Ordering::Relaxed);
+            self.finish_off();
+        }
+    }
+
+    /// Whether that was its end.
+    pub(super) fn was_overweight(&self) -> bool {
+        self.overweight.load(Ordering::Relaxed)
     }
 
     /// Ends what is left of it. For no call's sake: it was dying.

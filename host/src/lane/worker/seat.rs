@@ -381,7 +381,10 @@ impl Seat {
             Stage::Stopping(error) => Err(error),
             Stage::Running => {
                 let (replies, printed) = (&worker.report, &worker.printed);
-                let death = death::account(exit, replies, printed, worker.memory);
+                let mut death = death::account(exit, replies, printed, worker.memory);
+                if worker.was_overweight() {
+                    death.blame_memory(worker.memory);
+                }
                 Err(death.into_error(&worker.symbols, !crashed))
             }
         };

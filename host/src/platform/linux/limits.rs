@@ -14,10 +14,10 @@ const STACK: u64 = 8 << 20;
 /// `RLIMIT_DATA` counts private mappings while they are writable, and the heap. It does not count
 /// shared mappings, mappings that grow down, and page tables; the system calls filter refuses to
 /// make those that would need no file, and `mremap`, which would enlarge the first thread's stack.
-/// Pages that were written and then made read-only, and a stack that was cut into pieces, are not
-/// counted either, and no filter can tell them from what loaders and runtimes do: this stops
-/// accidents, and only a cgroup bounds an attacker. Address space (`RLIMIT_AS`) is not limited:
-/// allocators and runtimes reserve much more than they use.
+/// A stack that is cut into pieces, each of which grows, is not counted either, nor are pages that
+/// were written and then made read-only, as loaders do: this stops accidents, and only a cgroup
+/// bounds an attacker. Address space (`RLIMIT_AS`) is not limited: allocators and runtimes reserve
+/// much more than they use.
 pub(super) fn set(confinement: &Confinement) -> Result<(), String> {
     set_one("core", Resource::Core, 0)?;
     set_one("open_files", Resource::Nofile, confinement.open_files)?;
