@@ -1,13 +1,17 @@
 //! Names the raw addresses of a backtrace from the staged file. Nothing of it runs in a plugin.
+//!
+//! A frame is a function of the symbol table: what was inlined into it is not shown on its own, but
+//! its place is, because the line programs have it.
+
+mod image;
+mod lines;
 
 use std::fmt;
-use std::fs::File;
-use std::ops::Range;
 use std::path::Path;
 
-use addr2line::{Loader, demangle_auto};
-use object::read::ReadCache;
-use object::{Object, ObjectSegment};
+use addr2line::demangle_auto;
+
+use self::image::{Image, MAX_ADDRESSES};
 
 /// Functions in which every panic's backtrace begins: the panic machinery, and the hook above it.
 const MACHINERY: &[&str] = &["panic_fmt", "begin_panic", "panic_any", "panic_display"];
@@ -15,8 +19,6 @@ const MACHINERY: &[&str] = &["panic_fmt", "begin_panic", "panic_any", "panic_dis
 const GUARD: &str = "bulkhead_plugin::abi::guard";
 /// Where the standard library's functions begin, behind the `<` of a trait's.
 const RUNTIME: &[&str] = &["std::", "core::", "alloc::", "rust_", "__rust", "_rust"];
-/// Where its sources were: as it is shipped, and in a toolchain with its sources.
-const RUNTIME_SOURCES: &[&str] = &["/rustc/", "/rustlib/src/rust/library/"];
 /// The longest name of a function, in characters.
 const MAX_NAME: usize = 512;
 
@@ -33,10 +35,11 @@ pub struct Named {
 /// at `base`; one frame a line, from the code that panicked to the plugin's entry. Addresses in the
 /// host or the system are left out. Where nothing can be named, the addresses themselves.
 pub(super) fn symbolize(path: &Path, base: Option<u64>, addresses: &[u64]) -> String {
-    let Some(image) = Image::open(path, base) else {
+    let probes: Vec<u64> = addresses.iter().copied().map(call_before).collect();
+    let Some(image) = Image::read(path, base, &probes) else {
         return raw(addresses);
     };
-    let frames = image.callers(addresses);
+    let frames = frames(&image, &probes);
     let is_machinery = |frame: &Frame| frame.is_one_of(MACHINERY);
     let begin = frames.iter().rposition(is_machinery).map_or(0, |at| at + 1);
     lines(up_to_guard(&frames, begin))
@@ -46,15 +49,16 @@ pub(super) fn symbolize(path: &Path, base: Option<u64>, addresses: &[u64]) -> St
 /// may come before them). The same rules as for a panic.
 pub(super) fn name_crash(path: &Path, base: Option<u64>, ip: u64, backtrace: &[u64]) -> Named {
     let callers = backtrace.strip_prefix(&[ip]).unwrap_or(backtrace);
-    let Some(image) = Image::open(path, base) else {
+    let mut probes = vec![ip];
+    probes.extend(callers.iter().copied().map(call_before));
+    let Some(image) = Image::read(path, base, &probes) else {
         return Named {
             function: None,
             text: raw(&[&[ip], callers].concat()),
         };
     };
-    let outside = image.offset(ip).is_none();
-    let mut frames = image.exact(ip);
-    frames.extend(image.callers(callers));
+    let outside = !image.contains(ip);
+    let frames = frames(&image, &probes);
     let shown = up_to_guard(&frames, end_of_panic(&frames));
     let function = shown.iter().find(|frame| !frame.is_runtime);
     let function = function.or(shown.first()).map(|it| it.function.clone());
@@ -107,12 +111,10 @@ struct Frame {
 }
 
 impl Frame {
-    /// Debug information may name a function without its module, and a symbol has no source.
+    /// The place does not tell whose function it is: the standard library's is often inlined.
     fn new(function: String, place: Option<(&str, u32)>) -> Self {
         let name = function.trim_start_matches('<');
-        let file = place.map_or("", |(file, _)| file);
-        let is_runtime = RUNTIME.iter().any(|start| name.starts_with(start))
-            || RUNTIME_SOURCES.iter().any(|part| file.contains(part));
+        let is_runtime = RUNTIME.iter().any(|start| name.starts_with(start));
         let place = place.map(|(file, line)| format!("{}:{line}", printable(tidy_path(file))));
         Self {
             function,
@@ -135,80 +137,20 @@ impl fmt::Display for Frame {
     }
 }
 
-/// A library's file, and where it was mapped.
-struct Image {
-    loader: Loader,
-    base: u64,
-    /// The file's own addresses that are mapped.
-    extent: Range<u64>,
+/// A return address is behind its call.
+fn call_before(address: u64) -> u64 {
+    address.saturating_sub(1)
 }
 
-impl Image {
-    fn open(path: &Path, base: Option<u64>) -> Option<Self> {
-        Some(Self {
-            base: base?,
-            extent: extent(path)?,
-            loader: Loader::new(path).ok()?,
-        })
-    }
-
-    /// The address as the file counts, if it lies in the library.
-    fn offset(&self, address: u64) -> Option<u64> {
-        let offset = address.checked_sub(self.base)?;
-        self.extent.contains(&offset).then_some(offset)
-    }
-
-    /// The functions that were at `address`.
-    fn exact(&self, address: u64) -> Vec<Frame> {
-        let offset = self.offset(address);
-        offset.map_or_else(Vec::new, |offset| frames(&self.loader, offset))
-    }
-
-    /// The functions that would have been returned to.
-    fn callers(&self, addresses: &[u64]) -> Vec<Frame> {
-        let offsets = addresses.iter().filter_map(|address| self.offset(*address));
-        // A return address is behind its call.
-        offsets
-            .flat_map(|offset| frames(&self.loader, offset.saturating_sub(1)))
-            .collect()
-    }
-}
-
-fn extent(path: &Path) -> Option<Range<u64>> {
-    let cache = ReadCache::new(File::open(path).ok()?);
-    let file = object::File::parse(&cache).ok()?;
-    let segments = || file.segments();
-    let start = segments().map(|it| it.address()).min()?;
-    let end = segments().map(|it| it.address().saturating_add(it.size()));
-    Some(start..end.max()?)
-}
-
-/// The function at an offset, after those that were inlined into it there.
-fn frames(loader: &Loader, offset: u64) -> Vec<Frame> {
-    let symbol = loader
-        .find_symbol(offset)
-        .map(|name| printable(&demangle_auto(name.into(), None)));
-    let mut named = Vec::new();
-    if let Ok(mut frames) = loader.find_frames(offset) {
-        while let Ok(Some(frame)) = frames.next() {
-            let function = frame
-                .function
-                .and_then(|name| Some(printable(&name.demangle().ok()?)));
-            // Line tables alone name no functions, but the symbol table does.
-            let Some(function) = function.or_else(|| symbol.clone()) else {
-                continue;
-            };
-            let place = frame
-                .location
-                .and_then(|place| Some((place.file?, place.line?)));
-            named.push(Frame::new(function, place));
-        }
-    }
-    if named.is_empty() {
-        let unplaced = |function| Frame::new(function, None);
-        return symbol.into_iter().map(unplaced).collect();
-    }
-    named
+/// The functions at these addresses, as far as the library's file names them.
+fn frames(image: &Image, addresses: &[u64]) -> Vec<Frame> {
+    let frame = |address: &u64| {
+        let function = printable(&demangle_auto(image.symbol(*address)?.into(), None));
+        let place = image.place(*address).map(|(file, line)| (&**file, *line));
+        Some(Frame::new(function, place))
+    };
+    let named = addresses.iter().filter_map(frame);
+    named.take(MAX_ADDRESSES).collect()
 }
 
 /// A file may name its functions as it likes.

@@ -127,9 +127,48 @@ fn what_ends_a_process_is_not_what_an_author_looks_for() {
     );
     assert!(frames(&["<core::option::Option<T> as std::ops::Try>::branch"])[0].is_runtime);
     assert!(!frames(&["<mine::Guard as core::ops::Drop>::drop"])[0].is_runtime);
+    // What of the standard library is inlined does not make a function its own.
     let shipped = "/rustc/5980/library/core/src/ptr/mod.rs";
-    let inlined = Frame::new("read_volatile<u8>".to_owned(), Some((shipped, 1)));
-    assert!(inlined.is_runtime);
-    let own = Frame::new("read<u8>".to_owned(), Some(("core/src/ptr.rs", 1)));
-    assert!(!own.is_runtime);
+    assert!(!Frame::new("mine::read".to_owned(), Some((shipped, 1))).is_runtime);
+}
+
+#[cfg(target_os = "linux")]
+mod of_a_hostile_file {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The crafted library, and the offset of its function.
+    fn nested(folder: &Path) -> (std::path::PathBuf, u64) {
+        use object::{Object, ObjectSymbol};
+
+        let library = folder.join("libnested.so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/loader/symbolize/nested.s");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-nostdlib", "-o"]).arg(&library);
+        assert!(compiler.arg(source).status().unwrap().success());
+        let bytes = std::fs::read(&library).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let outer = file.symbol_by_name("outer").unwrap().address();
+        (library, outer)
+    }
+
+    #[test]
+    fn functions_that_nest_without_end_are_not_walked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (library, outer) = nested(folder.path());
+        let base = 0x7000_0000_0000;
+        let named = name_crash(&library, Some(base), base + outer, &[base + outer + 2]);
+        let text = "0: outer at src/lib.rs:7\n1: outer at src/lib.rs:8";
+        assert_eq!(named.text, text);
+        assert_eq!(named.function.as_deref(), Some("outer"));
+    }
+
+    #[test]
+    fn a_backtrace_is_named_up_to_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (library, outer) = nested(folder.path());
+        let addresses: Vec<u64> = std::iter::repeat_n(outer + 1, 10_000).collect();
+        assert_eq!(symbolize(&library, Some(0), &addresses).lines().count(), 64);
+    }
 }
