@@ -20,7 +20,7 @@ use crate::lane::worker::{self, Workers};
 use crate::loader::{self, ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
 use crate::runner::ToolRunner;
-use crate::services::{AnalysisService, JobManagementService, Opener, PluginManagementService};
+use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::InputLimits;
 
 /// The most bytes of results that are kept in memory for a later look.
@@ -95,11 +95,7 @@ impl App {
         let plugins = PluginManagementService::new(registry, runner, required.collect());
         let workers = Workers::new(&config.workers, &config.state)
             .map_err(|source| state(&config.state, source))?;
-        let opener = Opener {
-            workers: Arc::clone(&workers),
-            state: config.state.clone(),
-        };
-        plugins.take_over(scan, &config, &opener);
+        plugins.take_over(scan, &config, &workers);
         let plugins = Arc::new(plugins);
         let jobs = Arc::new(JobManagementService::new(
             Arc::clone(&plugins),
@@ -125,17 +121,7 @@ impl App {
     /// When the operator insists on what cannot be had.
     pub async fn try_sandbox(&self) -> Result<(), StartError> {
         let platform = self.workers.side().as_str();
-        let plugins = &self.config.plugins;
-        let settings = [&plugins.defaults]
-            .into_iter()
-            .chain(plugins.named.values());
-        for trusted in settings.filter(|plugin| plugin.lane == LaneKind::InProcess) {
-            let lane = trusted.lane.as_str();
-            warn!(
-                lane,
-                "plugins of this lane can end the host: it is for those that you trust"
-            );
-        }
+        self.warn_of_trusted();
         if self.config.workers.sandbox == Sandbox::Off {
             warn!(
                 platform,
@@ -175,6 +161,18 @@ impl App {
                 );
                 Ok(())
             }
+        }
+    }
+
+    fn warn_of_trusted(&self) {
+        let plugins = &self.config.plugins;
+        let settings = plugins.named.values().chain([&plugins.defaults]);
+        for trusted in settings.filter(|plugin| plugin.lane == LaneKind::InProcess) {
+            let lane = trusted.lane.as_str();
+            warn!(
+                lane,
+                "plugins of this lane can end the host: it is for those that you trust"
+            );
         }
     }
 

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
@@ -121,7 +121,7 @@ async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Perm
 /// The first calls of a plugin wait for it to open, but no longer than for an answer.
 async fn opened<'a>(plugin: &'a Plugin, permit: &Permit) -> Result<&'a Serving, CallError> {
     let opened = tokio::time::timeout_at(permit.deadline.into(), plugin.serving()).await;
-    opened.unwrap_or_else(|_| Err(timed_out(permit.limit, false)))
+    opened.unwrap_or_else(|_| Err(CallError::timed_out(permit.limit)))
 }
 
 /// Runs an admitted call and records how it ended.
@@ -141,7 +141,7 @@ async fn execute(
     let mut outcome = caught.unwrap_or_else(|payload| Err(internal(&*payload)));
     let ended = Instant::now();
     if serving.lane.is_inline() && ended > due {
-        outcome = Err(timed_out(limit, false));
+        outcome = Err(CallError::timed_out(limit));
     }
     let outcome = outcome.map_err(|error| enveloped(&error, call));
     plugin
@@ -163,15 +163,11 @@ async fn enter(serving: &Serving, call: &Arc<Call>, permit: Permit) -> Outcome {
         .await
         .unwrap_or_else(|_| {
             call.cancel();
-            Err(timed_out(limit, lane.outlives_deadline()))
+            Err(CallError::TimedOut {
+                deadline: limit,
+                still_running: lane.outlives_deadline(),
+            })
         })
-}
-
-fn timed_out(limit: Duration, still_running: bool) -> CallError {
-    CallError::TimedOut {
-        deadline: limit,
-        still_running,
-    }
 }
 
 fn enveloped(error: &CallError, call: &Call) -> Box<Envelope> {

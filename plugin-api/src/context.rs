@@ -91,6 +91,28 @@ pub enum Level {
     Debug,
 }
 
+impl Level {
+    /// Its number wherever plugin and host meet: 1 for errors to 4 for debugging.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Error => 1,
+            Self::Warn => 2,
+            Self::Info => 3,
+            Self::Debug => 4,
+        }
+    }
+
+    /// The level of a number; one that is not known counts as the nearest.
+    pub fn of(number: u32) -> Self {
+        match number {
+            0 | 1 => Self::Error,
+            2 => Self::Warn,
+            3 => Self::Info,
+            _ => Self::Debug,
+        }
+    }
+}
+
 /// The side of the host that a call can reach.
 pub(crate) trait Host {
     fn progress(&self, fraction: f32);

@@ -1,6 +1,6 @@
 //! The `bulkhead` binary as a daemon under test, and requests to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -194,6 +194,20 @@ impl Daemon {
     pub fn exit_code(&mut self) -> Option<i32> {
         let status = wait::until("the daemon to end", || self.process.try_wait().unwrap());
         status.code()
+    }
+
+    /// Sends a call, and gives its client, which may hang up: nobody reads the answer.
+    pub fn begin(&self, plugin: &str, way: &str) -> TcpStream {
+        let mut client = self.connect();
+        let head = format!(
+            "POST /v1/analyze?plugin={plugin}&options=%7B%22way%22%3A%22{way}%22%7D HTTP/1.1\r\n\
+             Host: localhost\r\nContent-Type: image/x-any\r\nContent-Length: {}\r\n\r\n",
+            IMAGE.len()
+        );
+        client
+            .write_all(&[head.as_bytes(), IMAGE].concat())
+            .unwrap();
+        client
     }
 
     /// A connection of its own.

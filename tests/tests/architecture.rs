@@ -159,6 +159,8 @@ const SPAWNING: &[&str] = &[
 const BLOCKING: &[&str] = &[
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
+    // Small files, once a plugin.
+    "lane/worker/probe.rs",
     "services/jobs.rs",
     "services/opening.rs",
 ];

@@ -6,10 +6,9 @@
 )]
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::thread;
 
-use bulkhead_tests::daemon::{Answer, Daemon, IMAGE, way};
+use bulkhead_tests::daemon::{Answer, Daemon, way};
 use bulkhead_tests::fixtures::{fixture, frozen};
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::lanes::Lane;
@@ -351,14 +350,5 @@ fn in_parallel(count: usize, call: impl Fn() -> Answer + Sync) -> Vec<Answer> {
 
 /// A call that runs until its client, which is given here, is dropped.
 fn hang_up_later(daemon: &Daemon) -> std::net::TcpStream {
-    let mut client = daemon.connect();
-    let options = "%7B%22way%22%3A%22wait-for-cancel%22%7D";
-    let head = format!(
-        "POST /v1/analyze?plugin={PLUGIN}&options={options} HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: image/x-any\r\nContent-Length: {}\r\n\r\n",
-        IMAGE.len()
-    );
-    client.write_all(head.as_bytes()).unwrap();
-    client.write_all(IMAGE).unwrap();
-    client
+    daemon.begin(PLUGIN, "wait-for-cancel")
 }

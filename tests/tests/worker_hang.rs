@@ -5,11 +5,10 @@
     reason = "a failure in here is a failed test, which says the line"
 )]
 
-use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use bulkhead_tests::daemon::{Daemon, IMAGE, way};
+use bulkhead_tests::daemon::{Daemon, way};
 use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::workers::{FAULTS, Platform, Scene, TWIN, all_gone, config, fine};
@@ -168,15 +167,7 @@ fn blocking() -> Value {
 
 /// A call that computes for ever, and its client.
 fn hang_up_later(daemon: &Daemon) -> TcpStream {
-    let mut client = daemon.connect();
-    let options = "%7B%22way%22%3A%22hang%22%7D";
-    let head = format!(
-        "POST /v1/analyze?plugin={FAULTS}&options={options} HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: image/x-any\r\nContent-Length: {}\r\n\r\n",
-        IMAGE.len()
-    );
-    client.write_all(head.as_bytes()).unwrap();
-    client.write_all(IMAGE).unwrap();
+    let client = daemon.begin(FAULTS, "hang");
     wait::until("the call to begin", || {
         let status = daemon.plugin(FAULTS);
         (status["in_flight"] != 0 || status["queued"] != 0).then_some(())

@@ -6,8 +6,7 @@
 )]
 
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Instant;
 
@@ -30,7 +29,7 @@ fn op_01_nothing_is_left_of_a_daemon_that_was_killed(platform: Platform) {
     let mut scene = Scene::new(platform, "concurrency = 2");
     fine(&scene.daemon, TWIN);
     scene.fine();
-    let client = hang(&scene.daemon);
+    let client = scene.daemon.begin(FAULTS, "hang");
     scene.daemon.wait_for(FAULTS, "in_flight", 1);
     let workers = scene.daemon.process().children();
     assert!(workers.len() >= 2, "{workers:?}");
@@ -187,15 +186,4 @@ fn descriptors_and_threads_stay_flat_over_crashes(platform: Platform) {
     println!("descriptors {descriptors:?}, threads {threads:?}");
     assert!(descriptors[7] <= descriptors[1] + 12, "{descriptors:?}");
     assert!(threads[7] <= threads[1] + 4, "{threads:?}");
-}
-
-/// A call that computes for ever, and its client.
-fn hang(daemon: &Daemon) -> TcpStream {
-    let mut client = daemon.connect();
-    let head = format!(
-        "POST /v1/analyze?plugin={FAULTS}&options=%7B%22way%22%3A%22hang%22%7D HTTP/1.1\r\n\
-         Host: localhost\r\nContent-Type: image/x-any\r\nContent-Length: 3\r\n\r\nany"
-    );
-    client.write_all(head.as_bytes()).unwrap();
-    client
 }

@@ -12,7 +12,7 @@ use bulkhead::loader::{self, StagingArea};
 use bulkhead::names::PluginName;
 use bulkhead::registry::PluginRegistry;
 use bulkhead::runner::ToolRunner;
-use bulkhead::services::{Opener, PluginManagementService};
+use bulkhead::services::PluginManagementService;
 use bulkhead::validation::{InputLimits, Output};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -40,11 +40,8 @@ impl Host {
         };
         let runner = ToolRunner::new(Arc::clone(&registry), limits, TaskTracker::new());
         let plugins = PluginManagementService::new(Arc::clone(&registry), runner, Vec::new());
-        let opener = Opener {
-            workers: Workers::new(&config.workers, scratch.path()).unwrap(),
-            state: scratch.path().to_owned(),
-        };
-        plugins.take_over(scan, &config, &opener);
+        let workers = Workers::new(&config.workers, scratch.path()).unwrap();
+        plugins.take_over(scan, &config, &workers);
         runtime.block_on(plugins.preload(1));
         let name = PluginName::parse(plugin).unwrap();
         Self {

@@ -252,6 +252,14 @@ impl CallError {
         }
     }
 
+    /// No answer within `deadline`, and no code that still runs.
+    pub fn timed_out(deadline: Duration) -> Self {
+        Self::TimedOut {
+            deadline,
+            still_running: false,
+        }
+    }
+
     /// A plugin that cannot be called, and nothing is known of when it can.
     pub fn unavailable(reason: String) -> Self {
         Self::Unavailable {

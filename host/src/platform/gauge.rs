@@ -1,4 +1,4 @@
-//! How much memory this process has in use.
+//! How much memory a process has in use, as proc(5) counts it in `statm`.
 
 /// Tells the bytes of private writable memory: heap, stacks and data.
 #[derive(Debug)]
@@ -20,22 +20,31 @@ impl Gauge {
             .as_ref()
             .and_then(|file| file.read_at(&mut text, 0).ok());
         let text = str::from_utf8(&text[..read.unwrap_or_default()]).unwrap_or_default();
-        // Sizes in pages, as proc(5) has them: the sixth is data and stack.
-        let data = text.split_ascii_whitespace().nth(5);
-        let pages: u64 = data.and_then(|data| data.parse().ok()).unwrap_or_default();
-        pages * rustix::param::page_size() as u64
+        bytes(text, DATA).unwrap_or_default()
     }
 }
 
 /// The bytes that a process holds and shares with nobody: what is resident, without files and shared
-/// memory, as proc(5) counts them.
+/// memory.
 #[cfg(target_os = "linux")]
 pub(super) fn private_memory(process: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
-    let mut pages = text.split_ascii_whitespace().skip(1);
-    let mut next = || pages.next()?.parse::<u64>().ok();
-    let (resident, shared) = (next()?, next()?);
-    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
+    Some(bytes(&text, RESIDENT)?.saturating_sub(bytes(&text, SHARED)?))
+}
+
+/// Where the sizes stand: what is resident, what of it is shared, and data with stacks.
+#[cfg(target_os = "linux")]
+const RESIDENT: usize = 1;
+#[cfg(target_os = "linux")]
+const SHARED: usize = 2;
+#[cfg(target_os = "linux")]
+const DATA: usize = 5;
+
+/// One of the sizes, which are in pages.
+#[cfg(target_os = "linux")]
+fn bytes(text: &str, field: usize) -> Option<u64> {
+    let pages: u64 = text.split_ascii_whitespace().nth(field)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The system does not tell.

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::crash::{self, CrashReport};
 use super::handle::Handle;
 use super::side::Side;
 
@@ -190,12 +191,12 @@ impl ReplyMemory {
         self.0.map.len() - PAGE
     }
 
-    /// A copy of its first page.
-    pub fn report(&self) -> [u8; PAGE] {
+    /// What its first page says of a crash, if anything.
+    pub fn crash(&self) -> Option<CrashReport> {
         let mut page = [0; PAGE];
         // SAFETY: the page has so many bytes, and is nobody else's.
         unsafe { self.copy(0, page.as_mut_ptr(), PAGE) };
-        page
+        crash::parse(&page)
     }
 
     /// A copy of `length` bytes from `offset` behind the first page; nothing if there are not so many.

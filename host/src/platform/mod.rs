@@ -30,6 +30,6 @@ pub use gauge::Gauge;
 pub use handle::Handle;
 pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};
-pub use process::{Exit, Output, Peek, Process, Spawned, Spawner, WORKER};
+pub use process::{Exit, Output, Peek, Process, Spawned, Spawner, WORKER, own_binary};
 pub use side::Side;
 pub use worker::{adopt, guard_thread, is_root, is_worker, lend, report_crashes};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
@@ -12,6 +13,18 @@ use super::side::Side;
 
 /// The argument after which the host's own binary is a worker.
 pub const WORKER: &str = "worker";
+
+/// The file of this very program, even if it was replaced since, where the system has a way to it.
+///
+/// # Errors
+/// When the system cannot tell.
+pub fn own_binary() -> io::Result<PathBuf> {
+    #[cfg(target_os = "linux")]
+    let path = Ok(PathBuf::from(super::linux::process::SELF));
+    #[cfg(not(target_os = "linux"))]
+    let path = portable::process::own_binary();
+    path
+}
 
 /// How a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,12 +169,6 @@ impl fmt::Debug for Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// What a process writes to its standard output and error, as one stream.
 #[derive(Debug)]
 pub struct Output(OutputInner);
@@ -207,6 +214,11 @@ pub struct Peek(
 );
 
 impl Peek {
+    /// Whether there is no such way.
+    pub fn is_blind(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Reads what is there, 0 bytes at the end.
     ///
     /// # Errors

@@ -7,5 +7,4 @@ mod plugins;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
 pub use jobs::JobManagementService;
-pub use opening::Opener;
 pub use plugins::PluginManagementService;

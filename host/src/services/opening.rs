@@ -1,44 +1,28 @@
 //! From a staged file to a plugin that opens itself when it is first needed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
 
 use crate::call::Exhausted;
 use crate::config::{LaneKind, PluginConfig};
-use crate::lane::worker::{self, Refusal, Workers};
+use crate::lane::worker::{self, Workers};
 use crate::lane::{Ready, in_process};
 use crate::loader::Staged;
 use crate::registry::{Declaration, Plugin, Serving};
 use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
-/// When it is worth trying again where the system gave no worker.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// What plugins are opened with.
-#[derive(Clone)]
-pub struct Opener {
-    /// Where their code runs, unless the operator trusts it.
-    pub workers: Arc<Workers>,
-    /// The host's own folder.
-    pub state: PathBuf,
-}
-
-impl Opener {
-    /// The plugin in a staged file, which nobody has opened yet.
-    pub(super) fn plugin(&self, staged: Staged, config: PluginConfig) -> Plugin {
-        let declaration = declaration(&staged);
-        let (opener, staged) = (self.clone(), Arc::new(staged));
-        let settings = config.clone();
-        let open = move || {
-            let (opener, staged) = (opener.clone(), Arc::clone(&staged));
-            open(opener, staged, settings.clone()).boxed()
-        };
-        Plugin::new(declaration, config, Box::new(open))
-    }
+/// The plugin in a staged file, which nobody has opened yet. Its code runs in `workers`, unless the
+/// operator trusts it.
+pub(super) fn plugin(workers: &Arc<Workers>, staged: Staged, config: PluginConfig) -> Plugin {
+    let declaration = declaration(&staged);
+    let (workers, staged, settings) = (Arc::clone(workers), Arc::new(staged), config.clone());
+    let open = move || {
+        let (workers, staged) = (Arc::clone(&workers), Arc::clone(&staged));
+        open(workers, staged, settings.clone()).boxed()
+    };
+    Plugin::new(declaration, config, Box::new(open))
 }
 
 fn declaration(staged: &Staged) -> Declaration {
@@ -57,23 +41,21 @@ fn declaration(staged: &Staged) -> Declaration {
 /// Opens the plugin in a worker. Only one that the operator trusts is opened here as well, and only
 /// after a worker has shown that it can be.
 async fn open(
-    opener: Opener,
+    workers: Arc<Workers>,
     staged: Arc<Staged>,
     config: PluginConfig,
 ) -> Result<Serving, Exhausted> {
-    let Opener { workers, state } = &opener;
-    let ready = match config.lane {
-        LaneKind::Process => worker::open(workers, state, &staged, &config).await,
-        LaneKind::InProcess => match worker::try_out(workers, state, &staged, &config).await {
-            Ok(()) => return open_here(staged, config).await.map_err(for_good),
-            Err(refusal) => Err(refusal),
-        },
-    };
-    let ready = ready.map_err(|Refusal { reason, is_passing }| Exhausted {
-        reason,
-        retry_after: is_passing.then_some(TRY_AGAIN_AFTER),
-    })?;
-    serving(ready, &config).map_err(for_good)
+    match config.lane {
+        LaneKind::Process => {
+            let ready = worker::open(&workers, &staged, &config).await?;
+            serving(ready, &config)
+        }
+        LaneKind::InProcess => {
+            worker::try_out(&workers, &staged, &config).await?;
+            open_here(staged, config).await
+        }
+    }
+    .map_err(for_good)
 }
 
 fn for_good(reason: String) -> Exhausted {

@@ -10,11 +10,12 @@ use crate::call::{Call, Place};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
+use crate::lane::worker::Workers;
 use crate::loader::Scan;
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
-use crate::services::opening::Opener;
+use crate::services::opening;
 use crate::validation::Output;
 
 /// How many plugins are opened at a time while the host starts.
@@ -43,7 +44,7 @@ impl PluginManagementService {
     }
 
     /// Takes over what a scan of the plugins folder gave. Nothing is opened yet.
-    pub fn take_over(&self, scan: Scan, config: &Config, opener: &Opener) {
+    pub fn take_over(&self, scan: Scan, config: &Config, workers: &Arc<Workers>) {
         let found: Vec<_> = scan
             .staged
             .iter()
@@ -59,7 +60,7 @@ impl PluginManagementService {
         for staged in scan.staged {
             let settings = config.plugin(&staged.manifest.name);
             self.registry
-                .register(Arc::new(opener.plugin(staged, settings)));
+                .register(Arc::new(opening::plugin(workers, staged, settings)));
         }
         let refused = scan.refused.into_iter().map(|refused| {
             let (file, reason) = (refused.file, refused.rejection.explain());

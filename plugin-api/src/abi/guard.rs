@@ -161,13 +161,7 @@ impl Host for AbiHost {
     }
 
     fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Error => 1,
-            Level::Warn => 2,
-            Level::Info => 3,
-            Level::Debug => 4,
-        };
-        (self.table.log())(self.call, level, RStr::from_str(message));
+        (self.table.log())(self.call, level.number(), RStr::from_str(message));
     }
 }
 

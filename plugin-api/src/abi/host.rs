@@ -279,14 +279,11 @@ const HOST: HostTableRef = {
 };
 
 extern "C" fn log(call: CallHandle, level: u32, message: RStr<'_>) {
-    let level = match level {
-        0 | 1 => Level::Error,
-        2 => Level::Warn,
-        3 => Level::Info,
-        _ => Level::Debug,
-    };
     with_sink(call, |sink| {
-        sink.log(level, &String::from_utf8_lossy(message.as_bytes()));
+        sink.log(
+            Level::of(level),
+            &String::from_utf8_lossy(message.as_bytes()),
+        );
     });
 }
 

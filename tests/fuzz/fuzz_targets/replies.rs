@@ -14,8 +14,8 @@ use bulkhead::lane::worker::heard::{Answered, Heard, Running, Speaker};
 use bulkhead::lane::worker::protocol::{Answer, FromWorker, Part, decode, encode};
 use bulkhead::loader::Symbols;
 use bulkhead::names::PluginName;
-use bulkhead::platform::crash::{self, PAGE};
 use bulkhead::platform::{MappedReplies, ReplyMemory, Side};
+use bulkhead::platform::{PAGE, crash};
 use bulkhead::validation::{OutputRules, SchemaCheck};
 use bytes::Bytes;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -52,7 +52,7 @@ enum Said<'a> {
     Anything(&'a [u8]),
     /// Behind the first bytes of a good frame.
     Framed(&'a [u8]),
-    Log(u8, &'a str),
+    Log(u32, &'a str),
     Progress(f32),
     Done {
         json: u16,

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::record;
 use crate::call::Exhausted;
 use crate::names::{Digest, PluginName};
 
@@ -87,11 +88,11 @@ impl Breaker {
     /// The record of a build, as an earlier host has left it in `folder`.
     pub(super) fn load(folder: &Path, digest: Digest, plugin: PluginName) -> Self {
         let file = folder.join(format!("{digest}.json"));
-        let record = fs::read(&file).ok();
-        let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-        let state = record.map_or_else(State::default, |record| State {
+        let latest = Utc::now() + LONGEST;
+        let state = record::read(&file).map_or_else(State::default, |record: Record| State {
             trips: record.trips,
-            until: Some(record.until),
+            // A clock that was set back, or a damaged record, holds nobody back for longer.
+            until: Some(record.until.min(latest)),
             trying: false,
             last_crash: record.last_crash,
         });
@@ -177,7 +178,7 @@ impl Breaker {
 
     fn open(&self, state: &mut State, crashes: u32) {
         let delay = FIRST.saturating_mul(1 << state.trips.min(16)).min(LONGEST);
-        let until = Utc::now() + TimeDelta::from_std(delay).expect("minutes at most");
+        let until = Utc::now() + delay;
         state.trips = state.trips.saturating_add(1);
         state.until = Some(until);
         state.trying = false;
@@ -194,19 +195,10 @@ impl Breaker {
             until,
             last_crash: state.last_crash.clone(),
         };
-        if let Err(error) = self.keep(&record) {
+        // A few hundred bytes, at most once a second.
+        if let Err(error) = record::keep(&self.file, &record) {
             warn!(plugin, %error, "the quarantine is forgotten with a restart: it cannot be written down");
         }
-    }
-
-    /// A few hundred bytes, at most once a second.
-    fn keep(&self, record: &Record) -> std::io::Result<()> {
-        let folder = self.file.parent().expect("it was joined to one");
-        fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, record)?;
-        file.persist(&self.file)?;
-        Ok(())
     }
 
     fn of_the_last_minute(&self) -> (u32, u32) {
@@ -363,6 +355,26 @@ mod tests {
         assert!(breaker(folder.path()).is_closed());
         after.crashed(&Try::NONE, "x");
         assert!(after.is_closed(), "crashes before do not count any more");
+    }
+
+    #[test]
+    fn what_was_noted_holds_nobody_back_for_longer_than_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = Record {
+            plugin: "any".to_owned(),
+            trips: u32::MAX,
+            until: DateTime::<Utc>::MAX_UTC,
+            last_crash: "x".to_owned(),
+        };
+        let file = folder.path().join(format!("{}.json", digest()));
+        record::keep(&file, &record).unwrap();
+        let breaker = breaker(folder.path());
+        let until = breaker.lock().until.unwrap();
+        assert!(until <= Utc::now() + LONGEST);
+        breaker.lock().until = Some(Utc::now());
+        let attempt = breaker.enter().ok().unwrap();
+        breaker.crashed(&attempt, "y");
+        assert!(breaker.holds_back().is_some());
     }
 
     #[test]

@@ -2,13 +2,12 @@
 //! its call ends with.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::output::Printed;
 use crate::error::{CallError, Traceback};
 use crate::loader::Symbols;
+use crate::platform::Exit;
 use crate::platform::crash::{self, CrashReport};
-use crate::platform::{Exit, ReplyMemory};
 
 /// What a worker without memory says, in the words of Rust's and C++'s own libraries.
 const LAST_WORDS: &[&str] = &["memory allocation of ", "std::bad_alloc", "Out of memory"];
@@ -34,26 +33,24 @@ enum Cause {
 /// What is known of a death, as of now.
 pub(super) fn account(
     exit: Option<Exit>,
-    replies: &ReplyMemory,
+    report: Option<CrashReport>,
     printed: &Printed,
     limit: u64,
 ) -> Death {
-    let report = crash::parse(&replies.report());
     let last_lines = printed.last_lines();
     let signal = match (&report, exit) {
-        (Some(report), _) => Some(report.signal_name()),
-        (None, Some(Exit::Signal(signal))) => Some(crash::signal_name(signal)),
-        (None, Some(Exit::Code(_))) => None,
-        // It closed its channel and lives on, or is about to be gone.
-        (None, None) => Some(crash::signal_name(9)),
+        (Some(report), _) => Ok(report.signal_name()),
+        (None, Some(Exit::Signal(signal))) => Ok(crash::signal_name(signal)),
+        (None, Some(Exit::Code(code))) => Err(code),
+        // It closed its channel and lives on, and is ended for that.
+        (None, None) => Ok(crash::signal_name(9)),
     };
-    let cause = match (signal, exit) {
-        (Some(signal), _) if lacked_memory(report.as_ref(), &signal, &last_lines, limit) => {
+    let cause = match signal {
+        Ok(signal) if lacked_memory(report.as_ref(), &signal, &last_lines, limit) => {
             Cause::Memory { limit, signal }
         }
-        (Some(signal), _) => Cause::Signal(signal),
-        (None, Some(Exit::Code(code))) => Cause::Exit(code),
-        (None, _) => Cause::Exit(0),
+        Ok(signal) => Cause::Signal(signal),
+        Err(code) => Cause::Exit(code),
     };
     Death {
         cause,
@@ -85,7 +82,9 @@ impl Death {
     /// The error of a call that it has ended. `retryable` if another call is to blame.
     pub(super) fn into_error(self, symbols: &Symbols, retryable: bool) -> CallError {
         let cause = self.cause.clone();
-        let traceback = self.traceback(symbols.clone());
+        let symbols = symbols.clone();
+        // Naming functions takes long: it is put off.
+        let traceback = Traceback::later(move || self.tell(&symbols));
         match cause {
             Cause::Signal(signal) => CallError::Crashed {
                 signal,
@@ -100,13 +99,7 @@ impl Death {
         }
     }
 
-    /// The account for operators. Naming functions takes long: it is put off.
-    pub(super) fn traceback(self, symbols: Symbols) -> Traceback {
-        let death = Arc::new(self);
-        Traceback::later(move || death.tell(&symbols))
-    }
-
-    /// The account for operators, now.
+    /// The account for operators.
     pub(super) fn tell(&self, symbols: &Symbols) -> String {
         let mut text = self.to_string();
         if let Some(report) = &self.report {

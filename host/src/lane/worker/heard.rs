@@ -28,7 +28,6 @@ const WATERMARK_PERCENT: u64 = 75;
 pub struct Running<'a> {
     pub(super) number: u64,
     pub(super) call: &'a Arc<Call>,
-    pub(super) source: Source,
     logged: usize,
     frames: usize,
 }
@@ -71,7 +70,6 @@ impl<'a> Running<'a> {
         Self {
             number,
             call,
-            source: Source::of(call),
             logged: 0,
             frames: 0,
         }
@@ -146,10 +144,10 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn log(&mut self, level: u8, text: &str) {
+    fn log(&mut self, level: u32, text: &str) {
         self.logged += text.len() + LOG_LINE;
         if self.logged <= LOG_PER_CALL {
-            plugin_log::line(&self.source, level_of(level), text);
+            plugin_log::line(&Source::of(self.call), Level::of(level), text);
         }
     }
 }
@@ -188,15 +186,6 @@ impl Speaker<'_> {
 
     fn is_heavy(&self, memory: u64) -> bool {
         memory > self.memory / 100 * WATERMARK_PERCENT
-    }
-}
-
-fn level_of(level: u8) -> Level {
-    match level {
-        0 | 1 => Level::Error,
-        2 => Level::Warn,
-        3 => Level::Info,
-        _ => Level::Debug,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Starts workers for every plugin of a host.
 #[derive(Debug)]
 pub struct Workers {
+    /// The host's own folder.
+    state: PathBuf,
     side: Side,
     spawner: Spawner,
     settings: config::Workers,
@@ -86,6 +88,7 @@ impl Workers {
             spawner: Spawner::new(&side)?,
             side,
             settings: settings.clone(),
+            state: state.to_owned(),
             spares: Mutex::default(),
             users: Mutex::default(),
             idle: Arc::default(),
@@ -95,6 +98,10 @@ impl Workers {
     /// The side of the platform that they use.
     pub fn side(&self) -> &Side {
         &self.side
+    }
+
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     pub(super) fn idle(&self) -> &Arc<IdleBytes> {
@@ -231,7 +238,7 @@ impl Fresh {
 }
 
 /// A folder for files that are memory; what an earlier host has left there goes.
-fn own_folder(state: &Path) -> io::Result<std::path::PathBuf> {
+fn own_folder(state: &Path) -> io::Result<PathBuf> {
     let folder = state.join("workers");
     match std::fs::remove_dir_all(&folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

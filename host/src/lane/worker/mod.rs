@@ -4,8 +4,8 @@
 //! In reading order: `host` is what all workers share, `start` makes one of a process, `process` is
 //! one, `seat` carries a call out in it, `heard` is what comes of its frames, `pool` has those of a
 //! plugin. `protocol` is what is said, `arena` where requests lie, `output` what plugins print, `death`
-//! why a worker died, `breaker` holds back who crashes too often, `probe` opens a library first. `serve`
-//! is the worker's own side.
+//! why a worker died, `breaker` holds back who crashes too often, `probe` opens a library first, `record` is what both note for the next
+//! host. `serve` is the worker's own side.
 
 mod arena;
 mod breaker;
@@ -18,11 +18,11 @@ mod probe;
 mod process;
 pub mod protocol;
 mod prove;
+mod record;
 mod seat;
 mod serve;
 mod start;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +50,6 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Room for the manifest, however small a plugin's answers may be.
 const LEAST_REPLY: usize = 1 << 20;
 
-pub use probe::Refusal;
-
 /// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept
 /// warm: the first call starts one.
 ///
@@ -59,14 +57,13 @@ pub use probe::Refusal;
 /// When it cannot be loaded, or does not start.
 pub async fn open(
     host: &Arc<Workers>,
-    state: &Path,
     staged: &Staged,
     config: &PluginConfig,
-) -> Result<Ready, Refusal> {
+) -> Result<Ready, Exhausted> {
     let plan = plan(host, staged, config)?;
-    let described = probe::probe(host, &state.join("probes"), staged, &plan).await?;
+    let described = probe::probe(host, staged, &plan).await?;
     let name = staged.manifest.name.clone();
-    let breaker = Breaker::load(&state.join("quarantine"), staged.digest, name);
+    let breaker = Breaker::load(&host.state().join("quarantine"), staged.digest, name);
     let pool = Pool::new(Arc::clone(host), plan, config, breaker);
     Ok(ready(Arc::new(ProcessLane(pool)), described.manifest))
 }
@@ -78,26 +75,25 @@ pub async fn open(
 /// When it cannot be loaded, or its first panic would end the host.
 pub async fn try_out(
     host: &Arc<Workers>,
-    state: &Path,
     staged: &Staged,
     config: &PluginConfig,
-) -> Result<(), Refusal> {
+) -> Result<(), Exhausted> {
     let mut plan = plan(host, staged, config)?;
     plan.aim = Aim::Describe;
     plan.confinement.sandbox = false;
     plan.confinement.uid = None;
-    let described = probe::probe(host, &state.join("probes"), staged, &plan).await?;
+    let described = probe::probe(host, staged, &plan).await?;
     if described.panic_unwinds {
         Ok(())
     } else {
-        Err(Refusal::of(&Rejection::PanicStrategy))
+        Err(probe::for_good(&Rejection::PanicStrategy))
     }
 }
 
-fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, Refusal> {
+fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, Exhausted> {
     let name = &staged.manifest.name;
     if config.threads > 1 && !staged.manifest.thread_safe {
-        return Err(Refusal::of(&Rejection::NotThreadSafe {
+        return Err(probe::for_good(&Rejection::NotThreadSafe {
             threads: config.threads,
         }));
     }

@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::lane::plugin_log::{self, MAX_LINE, Source};
 use crate::names::PluginName;
@@ -18,10 +21,14 @@ const KEPT: usize = 20;
 /// The most bytes of a line that is kept.
 const KEPT_LINE: usize = 512;
 
+/// How long the end of a dead worker's output may be in coming: a child of its may hold it open.
+const END_WITHIN: Duration = Duration::from_millis(200);
+
 /// One worker's output.
 #[derive(Debug)]
 pub(super) struct Printed {
     peek: Peek,
+    has_ended: CancellationToken,
     lines: Mutex<Lines>,
 }
 
@@ -42,10 +49,12 @@ impl Printed {
     pub(super) fn follow(mut output: Output) -> Arc<Self> {
         let printed = Arc::new(Self {
             peek: output.peek(),
+            has_ended: CancellationToken::new(),
             lines: Mutex::default(),
         });
         let reader = Arc::clone(&printed);
         tokio::spawn(async move {
+            let _ended = reader.has_ended.clone().drop_guard();
             let mut buffer = vec![0; 16 << 10];
             while let Ok(read) = output.ready(&mut buffer).await {
                 match read {
@@ -68,9 +77,8 @@ impl Printed {
 
     pub(super) fn begin(&self, seat: usize, source: Source) {
         let mut lines = self.lock();
-        if lines.running.is_empty() {
-            (lines.written, lines.dropped) = (0, 0);
-        }
+        // Each call brings its share, or a worker that is never idle would fall silent.
+        lines.written = 0;
         lines.running.push((seat, source));
     }
 
@@ -83,6 +91,13 @@ impl Printed {
             lines.tell_dropped();
         }
         lines.running.retain(|(running, _)| *running != seat);
+    }
+
+    /// Waits until what a dead worker has said is read, where that can only be read as it comes.
+    pub(super) async fn has_arrived(&self) {
+        if self.peek.is_blind() {
+            let _ = tokio::time::timeout(END_WITHIN, self.has_ended.cancelled()).await;
+        }
     }
 
     /// The last lines, oldest first.

@@ -13,13 +13,11 @@ use super::breaker::{Breaker, Try};
 use super::host::Workers;
 use super::process::Worker;
 use super::seat::{Ended, Fate, Laid, Seat};
-use super::start::{Plan, StartError, Started, start};
-use crate::call::{Call, Outcome, Permit};
+use super::start::{Plan, RETRY_AFTER, StartError, Started, start};
+use crate::call::{Call, Exhausted, Outcome, Permit};
 use crate::config::PluginConfig;
 use crate::error::CallError;
 
-/// When calls should be tried again that the system had no worker for.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often it is looked for what is not needed any more.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// How long it may take to tell a worker that memory is gone. It has only to be put in its channel.
@@ -92,28 +90,25 @@ impl Pool {
         for _ in 0..DELIVERIES {
             let mut lease = self.acquire(&permit).await?;
             let seat = lease.seat.as_mut().expect("it was just leased");
-            let Ended { outcome, seat } = seat.run(&call, &laid, &permit, self.grace).await;
-            if seat == Fate::NotDelivered {
+            let Some(ended) = seat.run(&call, &laid, &permit, self.grace).await else {
                 lease.give_up();
                 continue;
-            }
+            };
+            let Ended { outcome, seat } = ended;
             self.book(&attempt, &outcome, seat);
             lease.give_back(seat);
-            drop(attempt);
             return outcome;
         }
         Err(no_capacity(&"workers end before they get the call"))
     }
 
     fn book(&self, attempt: &Try<'_>, outcome: &Outcome, seat: Fate) {
-        match (outcome, seat) {
-            (Err(error), Fate::Dead { crashed: true }) => {
-                self.breaker.crashed(attempt, &error.to_string())
+        match (seat, outcome) {
+            (Fate::Dead { crashed: true }, Err(error)) => {
+                self.breaker.crashed(attempt, &error.to_string());
             }
-            (_, Fate::Dead { crashed: false } | Fate::NotDelivered) => {}
-            (_, Fate::Stays | Fate::Replace) | (Ok(_), Fate::Dead { crashed: true }) => {
-                self.breaker.survived(attempt);
-            }
+            (Fate::Dead { .. }, _) => {}
+            (Fate::Stays | Fate::Replace, _) => self.breaker.survived(attempt),
         }
     }
 
@@ -141,11 +136,11 @@ impl Pool {
             };
             match tokio::time::timeout_at(due, waited).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(unavailable(&error)),
-                Err(_) => return Err(timed_out(permit)),
+                Ok(Err(error)) => return Err(Exhausted::from(error).into()),
+                Err(_) => return Err(CallError::timed_out(permit.limit)),
             }
             if permit.remaining().is_zero() {
-                return Err(timed_out(permit));
+                return Err(CallError::timed_out(permit.limit));
             }
         }
     }
@@ -258,11 +253,16 @@ impl Pool {
             self.freed.notify_one();
             return;
         }
-        let worker = Arc::clone(seat.worker());
-        drop(seat);
         if matches!(fate, Fate::Dead { .. }) {
             self.lock().killed += 1;
         }
+        self.let_go(seat);
+    }
+
+    /// Gives a seat up, and its worker with it.
+    fn let_go(self: &Arc<Self>, seat: Seat) {
+        let worker = Arc::clone(seat.worker());
+        drop(seat);
         if self.dismiss(&worker) {
             self.replenish();
         }
@@ -330,7 +330,7 @@ impl Pool {
             self.freed.notify_one();
         } else {
             drop(state);
-            self.take_back(seat, Fate::NotDelivered);
+            self.let_go(seat);
         }
     }
 
@@ -389,8 +389,10 @@ impl Lease {
     }
 
     /// Its worker is gone.
-    fn give_up(self) {
-        self.give_back(Fate::NotDelivered);
+    fn give_up(mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.pool.let_go(seat);
+        }
     }
 }
 
@@ -407,19 +409,5 @@ fn no_capacity(problem: &dyn std::fmt::Display) -> CallError {
     CallError::Unavailable {
         reason: format!("no_capacity: the system gives no worker: {problem}; try again"),
         retry_after: Some(RETRY_AFTER),
-    }
-}
-
-fn unavailable(error: &StartError) -> CallError {
-    CallError::Unavailable {
-        reason: error.to_string(),
-        retry_after: error.is_passing().then_some(RETRY_AFTER),
-    }
-}
-
-fn timed_out(permit: &Permit) -> CallError {
-    CallError::TimedOut {
-        deadline: permit.limit,
-        still_running: false,
     }
 }

@@ -1,8 +1,6 @@
 //! The first time that a library is opened: in a worker that is thrown away, within a time. What it
 //! said is kept by the library's hash, so that the next host need not ask again.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +11,9 @@ use tracing::{debug, warn};
 
 use super::host::Workers;
 use super::protocol::BUILD;
+use super::record;
 use super::start::{Plan, StartError, start};
+use crate::call::Exhausted;
 use crate::loader::{self, Rejection, Staged, Symbols};
 use crate::names::Digest;
 
@@ -30,42 +30,34 @@ struct Record {
     panic_unwinds: bool,
 }
 
-/// Why a plugin cannot be opened.
-#[derive(Debug)]
-pub struct Refusal {
-    /// What was found, and what to do.
-    pub reason: String,
-    /// Whether that says nothing of the plugin, so that it is worth trying again.
-    pub is_passing: bool,
-}
-
-impl Refusal {
-    pub(super) fn of(rejection: &Rejection) -> Self {
-        Self {
-            reason: rejection.explain(),
-            is_passing: false,
-        }
-    }
-}
-
 /// Opens a library by `plan` in a worker, unless that has been done already.
 pub(super) async fn probe(
     host: &Arc<Workers>,
-    folder: &Path,
     staged: &Staged,
     plan: &Plan,
-) -> Result<Described, Refusal> {
-    let file = record_file(folder, staged.digest, plan);
-    let kept = fs::read(&file).ok();
-    let kept = kept.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+) -> Result<Described, Exhausted> {
+    let file = record_file(&host.state().join("probes"), staged.digest, plan);
+    let kept = {
+        let file = file.clone();
+        tokio::task::spawn_blocking(move || record::read::<Record>(&file)).await
+    };
     // A record that says something else than the library was damaged: it is asked again.
+    let kept = kept.ok().flatten();
     if let Some(described) = kept.and_then(|record| read(staged, &record).ok()) {
         return Ok(described);
     }
     let record = ask(host, plan).await?;
-    let described = read(staged, &record).map_err(|rejection| Refusal::of(&rejection))?;
-    keep(&file, &record);
+    let described = read(staged, &record).map_err(|rejection| for_good(&rejection))?;
+    // Nobody waits for it.
+    tokio::task::spawn_blocking(move || keep(&file, &record));
     Ok(described)
+}
+
+/// Where it cannot be kept, the next host asks again.
+fn keep(file: &Path, record: &Record) {
+    if let Err(error) = record::keep(file, record) {
+        warn!(%error, "cannot keep what a plugin has said of itself");
+    }
 }
 
 fn read(staged: &Staged, record: &Record) -> Result<Described, Rejection> {
@@ -75,7 +67,7 @@ fn read(staged: &Staged, record: &Record) -> Result<Described, Rejection> {
     })
 }
 
-async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<Record, Refusal> {
+async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<Record, Exhausted> {
     let started = start(host, plan).await.map_err(|error| {
         if let StartError::Died(death) = &error {
             let account = death.tell(&Symbols::new(plan.library.clone(), None));
@@ -84,21 +76,26 @@ async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<Record, Refusal> {
                 account, "a worker died of loading the plugin"
             );
         }
-        Refusal {
-            reason: error.to_string(),
-            is_passing: error.is_passing(),
-        }
+        Exhausted::from(error)
     })?;
     debug!(plugin = plan.plugin.as_str(), measures = ?started.readiness.in_force.measures, "probed");
     let manifest = String::from_utf8(started.text);
-    let manifest = manifest.map_err(|_| Refusal {
+    let manifest = manifest.map_err(|_| Exhausted {
         reason: "load_failed: its manifest is no UTF-8; build it with the SDK".to_owned(),
-        is_passing: false,
+        retry_after: None,
     })?;
     Ok(Record {
         manifest,
         panic_unwinds: started.readiness.panic_unwinds,
     })
+}
+
+/// What keeps a library from being opened until it is another.
+pub(super) fn for_good(rejection: &Rejection) -> Exhausted {
+    Exhausted {
+        reason: rejection.explain(),
+        retry_after: None,
+    }
 }
 
 /// All that the answer depends on is in the name, the host's own build included.
@@ -108,22 +105,8 @@ fn record_file(folder: &Path, digest: Digest, plan: &Plan) -> PathBuf {
     hash.update(BUILD);
     hash.update(format!("{:?}", plan.aim));
     hash.update(&plan.settings);
+    hash.update([u8::from(plan.check_output)]);
     hash.update(confinement);
     let key = Digest::new(hash.finalize().into());
     folder.join(format!("{digest}-{}.json", key.short()))
-}
-
-/// Where it cannot be kept, the next host asks again.
-fn keep(file: &Path, record: &Record) {
-    let kept = || {
-        let folder = file.parent().expect("it was joined to one");
-        fs::create_dir_all(folder)?;
-        let mut new = tempfile::NamedTempFile::new_in(folder)?;
-        new.write_all(&serde_json::to_vec(record)?)?;
-        new.persist(file)?;
-        std::io::Result::Ok(())
-    };
-    if let Err(error) = kept() {
-        warn!(%error, "cannot keep what a plugin has said of itself");
-    }
 }

@@ -1,4 +1,5 @@
-//! One worker: a process with a plugin in it. Knows how it ends, and no call.
+//! One worker: a process with a plugin in it. Knows how it ends, and of calls only that their memory
+//! must outlast it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -27,7 +28,9 @@ pub(super) struct Worker {
     pub(super) report: Arc<ReplyMemory>,
     retired: AtomicBool,
     calls: AtomicU64,
-    seats: AtomicUsize,
+    seats: usize,
+    /// The seats that have not been given up yet.
+    open: AtomicUsize,
     /// The seat for whose sake the host has killed it, plus one.
     killed_for: AtomicU32,
     blamed: AtomicBool,
@@ -53,7 +56,8 @@ impl Worker {
             report,
             retired: AtomicBool::new(false),
             calls: AtomicU64::new(0),
-            seats: AtomicUsize::new(0),
+            seats: plan.seats,
+            open: AtomicUsize::new(plan.seats),
             killed_for: AtomicU32::new(0),
             blamed: AtomicBool::new(false),
             overweight: AtomicBool::new(false),
@@ -121,19 +125,21 @@ impl Worker {
         seat.checked_sub(1).map(|seat| seat as usize)
     }
 
+    /// Whether `told` is a seat beside `seat`. What a plugin has written may name one that there is not.
+    pub(super) fn is_sibling(&self, told: u32, seat: usize) -> bool {
+        let told = told as usize;
+        told < self.seats && told != seat
+    }
+
     /// Holds the memory of a call that is over until nobody can read it any more.
     pub(super) fn bury(&self, call: Arc<Call>) {
         let mut graves = self.graves.lock().unwrap_or_else(PoisonError::into_inner);
         graves.push(call);
     }
 
-    pub(super) fn seat_taken(&self) {
-        self.seats.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// After the last seat has gone it ends by itself, or is ended.
     pub(super) fn seat_left(self: &Arc<Self>) {
-        if self.seats.fetch_sub(1, Ordering::AcqRel) > 1 {
+        if self.open.fetch_sub(1, Ordering::AcqRel) > 1 {
             return;
         }
         self.retire();

@@ -138,7 +138,7 @@ pub enum FromWorker<'a> {
     /// A line for the log; the level is 1 for errors to 4 for debugging.
     Log {
         /// How much it matters.
-        level: u8,
+        level: u32,
         /// The line.
         #[serde(borrow)]
         text: Cow<'a, str>,

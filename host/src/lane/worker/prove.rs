@@ -1,7 +1,6 @@
 //! Shows, in a worker that is thrown away, that the confinement holds what it promises. Knows no
 //! plugin.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::protocol::{self, Aim};
 use super::start::{Plan, start};
 use crate::config::PluginConfig;
 use crate::names::PluginName;
-use crate::platform::Attempt;
+use crate::platform::{Attempt, own_binary};
 
 /// How long it may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -50,7 +49,8 @@ pub async fn prove(host: &Arc<Workers>) -> Result<Proof, String> {
     let plan = Plan {
         confinement: host.confinement(&name, &PluginConfig::default()),
         plugin: name,
-        library: PathBuf::from("/proc/self/exe"),
+        // No plugin is needed for that, and this file is there.
+        library: own_binary().map_err(|error| error.to_string())?,
         aim: Aim::Prove,
         seats: 1,
         settings: String::new(),

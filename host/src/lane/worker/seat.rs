@@ -17,6 +17,7 @@ use super::process::Worker;
 use super::protocol::{self, FromWorker, MAX_INLINE, Region, Task, Text, ToWorker};
 use crate::call::{Call, Outcome, Payload, Permit, Place};
 use crate::error::{CallError, Traceback};
+use crate::lane::plugin_log::Source;
 use crate::platform::{Channel, MAX_FRAME, ReplyMemory};
 
 /// How long a worker that has said that it dies may take to write down where.
@@ -54,8 +55,6 @@ pub(super) enum Fate {
         /// Whether it was this call's code that has ended it.
         crashed: bool,
     },
-    /// The worker was gone before it had the call: another may have it.
-    NotDelivered,
 }
 
 /// A call's bytes, where the worker finds them.
@@ -129,7 +128,6 @@ impl Seat {
         channel: Channel,
         replies: Arc<ReplyMemory>,
     ) -> Self {
-        worker.seat_taken();
         Self {
             worker,
             index,
@@ -153,21 +151,18 @@ impl Seat {
         silent && self.worker.is_usable()
     }
 
-    /// Carries a call out. When the future is dropped, the worker must be ended.
+    /// Carries a call out; nothing where the worker was gone before it had the call, so that another
+    /// may have it. When the future is dropped, the worker must be ended.
     pub(super) async fn run(
         &mut self,
         call: &Arc<Call>,
         laid: &Laid,
         permit: &Permit,
         grace: Duration,
-    ) -> Ended {
+    ) -> Option<Ended> {
         let mut running = Running::new(next_number(), call);
-        if self.hand_over(&running, laid, permit).await.is_err() {
-            return not_delivered();
-        }
-        self.worker
-            .printed
-            .begin(self.index, running.source.clone());
+        self.hand_over(&running, laid, permit).await.ok()?;
+        self.worker.printed.begin(self.index, Source::of(call));
         let ended = self.see_through(&mut running, laid, permit, grace).await;
         self.worker.printed.end(self.index);
         self.used = Instant::now();
@@ -246,7 +241,7 @@ impl Seat {
         laid: &Laid,
         permit: &Permit,
         grace: Duration,
-    ) -> Ended {
+    ) -> Option<Ended> {
         let mut stage = Stage::Running;
         let mut end = std::pin::pin!(sleep_until(permit.deadline.into()));
         loop {
@@ -264,35 +259,37 @@ impl Seat {
                 }
                 () = end.as_mut() => match stage {
                     Stage::Running => {
-                        stage = Stage::Stopping(timed_out(permit));
+                        stage = Stage::Stopping(CallError::timed_out(permit.limit));
                         end.as_mut().reset((permit.deadline + grace).into());
                         laid.image(running.call).cancelled().store(true, Ordering::Release);
                         continue;
                     }
-                    Stage::Stopping(error) => return self.cut_off(running.call, error),
+                    Stage::Stopping(error) => return Some(self.cut_off(running.call, error)),
                 },
             };
             let length = match heard {
                 Ok(Some(length)) => length,
-                Ok(None) => return self.died(running.call, stage).await,
+                Ok(None) => return Some(self.died(running.call, stage).await),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.died(running.call, stage).await;
+                    return Some(self.died(running.call, stage).await);
                 }
                 // It died with the call unread, which it never began.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                     self.worker.finish_off();
-                    return not_delivered();
+                    return None;
                 }
-                Err(error) => return self.broke_protocol(running.call, &error.to_string()),
+                Err(error) => return Some(self.broke_protocol(running.call, &error.to_string())),
             };
             match self.hear(length, running) {
                 Heard::Nothing => {}
-                Heard::Answer(answer) => return self.conclude(answer, stage),
+                Heard::Answer(answer) => return Some(self.conclude(answer, stage)),
                 Heard::Dying => {
                     self.await_report().await;
-                    return self.died(running.call, stage).await;
+                    return Some(self.died(running.call, stage).await);
                 }
-                Heard::Nonsense(problem) => return self.broke_protocol(running.call, &problem),
+                Heard::Nonsense(problem) => {
+                    return Some(self.broke_protocol(running.call, &problem));
+                }
             }
         }
     }
@@ -360,28 +357,28 @@ impl Seat {
     /// The worker is dead, dying, or has closed its channel.
     async fn died(&self, call: &Arc<Call>, stage: Stage) -> Ended {
         let worker = &self.worker;
-        let told = crate::platform::crash::parse(&worker.report.report());
+        let report = worker.report.crash();
         // With a report there is nothing to wait for: a large process takes long to be gone.
-        let exit = match told {
+        let exit = match report {
             Some(_) => worker.process().exit(),
             None => tokio::time::timeout(REPORT_WITHIN, worker.process().ended())
                 .await
                 .ok(),
         };
-        if told.is_none() && exit.is_none() {
+        if report.is_none() && exit.is_none() {
             return self.broke_protocol(call, "it closed its channel and runs on");
         }
         let for_another = worker.killed_for().is_some_and(|seat| seat != self.index);
-        let of_another =
-            told.is_some_and(|report| report.seat.is_some_and(|seat| seat as usize != self.index));
+        let told = report.as_ref().and_then(|report| report.seat);
+        let of_another = told.is_some_and(|seat| worker.is_sibling(seat, self.index));
         worker.finish_off();
         worker.bury(Arc::clone(call));
         let crashed = !for_another && !of_another;
         let outcome = match stage {
             Stage::Stopping(error) => Err(error),
             Stage::Running => {
-                let (replies, printed) = (&worker.report, &worker.printed);
-                let mut death = death::account(exit, replies, printed, worker.memory);
+                worker.printed.has_arrived().await;
+                let mut death = death::account(exit, report, &worker.printed, worker.memory);
                 if worker.was_overweight() {
                     death.blame_memory(worker.memory);
                 }
@@ -408,18 +405,4 @@ fn is_crash(error: &CallError) -> bool {
         error,
         CallError::Crashed { .. } | CallError::Exited { .. } | CallError::OutOfMemory { .. }
     )
-}
-
-fn not_delivered() -> Ended {
-    Ended {
-        outcome: Err(CallError::internal("the worker was gone".to_owned())),
-        seat: Fate::NotDelivered,
-    }
-}
-
-fn timed_out(permit: &Permit) -> CallError {
-    CallError::TimedOut {
-        deadline: permit.limit,
-        still_running: false,
-    }
 }

@@ -14,12 +14,15 @@ use super::host::{Fresh, Workers};
 use super::process::Worker;
 use super::protocol::{self, Aim, BadFrame, FromWorker, Load, NO_CALL, Readiness, ToWorker};
 use super::seat::Seat;
+use crate::call::Exhausted;
 use crate::loader::Rejection;
 use crate::names::PluginName;
 use crate::platform::{
     Channel, Confinement, Handle, MAX_FRAME, Pending, Process, ReplyMemory, RequestMemory, Side,
 };
 
+/// When it is worth trying again where the system had no worker.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long the account of a death may keep an answer waiting.
 const ACCOUNT_WITHIN: Duration = Duration::from_millis(200);
 
@@ -90,12 +93,21 @@ impl StartError {
     }
 
     /// Whether it says nothing of the plugin, so that it is worth trying again.
-    pub(super) fn is_passing(&self) -> bool {
+    fn is_passing(&self) -> bool {
         match self {
             Self::NoCapacity(_) | Self::Broken(_) => true,
             Self::NoLibrary(_) | Self::Unfit(_) | Self::Died(_) | Self::Hung(_) | Self::Open(_) => {
                 false
             }
+        }
+    }
+}
+
+impl From<StartError> for Exhausted {
+    fn from(error: StartError) -> Self {
+        Self {
+            reason: error.to_string(),
+            retry_after: error.is_passing().then_some(RETRY_AFTER),
         }
     }
 }
@@ -142,7 +154,9 @@ async fn load(fresh: Fresh, side: &Side, plan: &Plan) -> Result<Started, StartEr
         Some(readiness) => readiness,
         None => {
             let exit = tokio::time::timeout(ACCOUNT_WITHIN, process.process().ended()).await;
-            let death = death::account(exit.ok(), &replies[0], &printed, plan.confinement.memory);
+            let report = replies[0].crash();
+            printed.has_arrived().await;
+            let death = death::account(exit.ok(), report, &printed, plan.confinement.memory);
             return Err(StartError::Died(Box::new(death)));
         }
     };

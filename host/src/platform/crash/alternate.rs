@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use libc::{c_int, c_void};
+use rustix::param::page_size;
 
 use super::report::NO_SEAT;
 
@@ -123,10 +124,4 @@ impl Drop for Mapping {
             unsafe { libc::munmap(self.start, self.length) };
         }
     }
-}
-
-pub(super) fn page_size() -> usize {
-    // SAFETY: asks for a number that every system has.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(4096)
 }

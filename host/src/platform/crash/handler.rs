@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
 
 use libc::{c_int, c_void, siginfo_t};
+use rustix::param::page_size;
 
-use super::alternate::{page_size, seat, thread_identity};
+use super::alternate::{seat, thread_identity};
 use super::registers::Registers;
 use super::report::{CLAIMED, COMPLETE, FACTS, Page, has_address};
 use super::signals::FATAL;

@@ -21,5 +21,5 @@ mod tests;
 pub use alternate::{Guarded, guard_thread};
 #[cfg(unix)]
 pub use handler::install;
-pub use report::{CrashReport, PAGE, parse};
+pub use report::{CrashReport, parse};
 pub use signals::signal_name;

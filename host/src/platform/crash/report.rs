@@ -5,9 +5,8 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
 use super::signals::{FATAL, signal_name};
+use crate::platform::PAGE;
 
-/// The size of the memory that the report lies in.
-pub const PAGE: usize = 4096;
 /// The most frames of a backtrace.
 pub(super) const FRAMES: usize = 64;
 /// The seat of a thread that has none.

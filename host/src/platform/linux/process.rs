@@ -23,7 +23,7 @@ use crate::platform::handle::{Handle, foreign};
 use crate::platform::process::{Exit, WORKER};
 
 /// This binary, even if its file was replaced since.
-const SELF: &str = "/proc/self/exe";
+pub(in crate::platform) const SELF: &str = "/proc/self/exe";
 
 /// Orders processes from the thread that starts them.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! A worker learns of its host's death from its standard input, which ends then.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -24,7 +24,7 @@ pub(in crate::platform) async fn spawn(
     let Handle::Name(address) = channel else {
         return Err(foreign());
     };
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(own_binary()?);
     command
         .arg(WORKER)
         .env_clear()
@@ -56,6 +56,11 @@ pub(in crate::platform) async fn spawn(
         _stdin: stdin,
     };
     Ok((process, output))
+}
+
+/// The file of this program, or what has taken its name since.
+pub(in crate::platform) fn own_binary() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }
 
 /// A child process.

@@ -223,12 +223,7 @@ impl SeatSink<'_> {
 
 impl Sink for SeatSink<'_> {
     fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Error => 1,
-            Level::Warn => 2,
-            Level::Info => 3,
-            Level::Debug => 4,
-        };
+        let level = level.number();
         let text = cut(message).into();
         self.say(&FromWorker::Log { level, text });
     }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::report::{CrashReport, FRAMES, PAGE, parse};
+use super::report::{CrashReport, FRAMES, parse};
 use super::signal_name;
+use crate::platform::PAGE;
 use victim::{DEATHS, FRAME, SEAT};
 
 mod victim;

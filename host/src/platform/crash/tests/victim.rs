@@ -11,7 +11,8 @@ use std::thread;
 
 use super::super::alternate::thread_identity;
 use super::super::handler::TELLER;
-use super::super::{PAGE, guard_thread, install};
+use super::super::{guard_thread, install};
+use crate::platform::PAGE;
 
 /// The name of the test that dies.
 pub(super) const TEST: &str = "platform::crash::tests::victim::dies";

@@ -1,0 +1,24 @@
+//! What a host notes for the next one: small JSON files in folders of its state, whole or not there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
+
+/// What `file` says; nothing where there is none, or where it was damaged.
+pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+/// Notes `record` in `file`, in place of what was there.
+pub(super) fn keep(file: &Path, record: &impl Serialize) -> io::Result<()> {
+    let folder = file.parent().expect("it was joined to one");
+    fs::create_dir_all(folder)?;
+    let mut new = NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&mut new, record)?;
+    new.persist(file)?;
+    Ok(())
+}
