@@ -15,6 +15,7 @@ pub mod lane;
 pub mod loader;
 pub mod names;
 pub mod platform;
+mod record;
 pub mod registry;
 pub mod runner;
 pub mod services;

@@ -13,6 +13,7 @@
 mod channel;
 mod confine;
 pub mod crash;
+mod fingerprint;
 mod gauge;
 mod handle;
 mod library;
@@ -26,6 +27,7 @@ mod worker;
 
 pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
 pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
+pub use fingerprint::Fingerprint;
 pub use gauge::Gauge;
 pub use handle::Handle;
 pub use library::{Library, OpenError};

@@ -14,9 +14,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::record;
 use crate::call::Exhausted;
 use crate::names::{Digest, PluginName};
+use crate::record;
 
 const CRASHES: u32 = 3;
 const WINDOW: usize = 60;

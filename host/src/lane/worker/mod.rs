@@ -4,8 +4,8 @@
 //! In reading order: `host` is what all workers share, `start` makes one of a process, `process` is
 //! one, `seat` carries a call out in it, `heard` is what comes of its frames, `pool` has those of a
 //! plugin. `protocol` is what is said, `arena` where requests lie, `output` what plugins print, `death`
-//! why a worker died, `breaker` holds back who crashes too often, `probe` opens a library first, `record` is what both note for the next
-//! host. `serve` is the worker's own side.
+//! why a worker died, `breaker` holds back who crashes too often, `probe` opens a library first. `serve` is
+//! the worker's own side.
 
 mod arena;
 mod breaker;
@@ -18,7 +18,6 @@ mod probe;
 mod process;
 pub mod protocol;
 mod prove;
-mod record;
 mod seat;
 mod serve;
 mod start;

@@ -11,11 +11,11 @@ use tracing::{debug, warn};
 
 use super::host::Workers;
 use super::protocol::BUILD;
-use super::record;
 use super::start::{Plan, StartError, start};
 use crate::call::Exhausted;
 use crate::loader::{self, Rejection, Staged, Symbols};
 use crate::names::Digest;
+use crate::record;
 
 /// What a library has said of itself.
 pub(super) struct Described {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::loader::rejection::Rejection;
 use crate::loader::trust::{self, FolderTrust};
+use crate::platform::Fingerprint;
 
 /// The largest file that is read.
 const MAX_SIZE: u64 = 256 << 20;
@@ -61,7 +62,7 @@ fn look(file: &File) -> Result<Metadata, Rejection> {
 }
 
 fn still(before: &Metadata, after: &Metadata) -> Result<(), Rejection> {
-    if fingerprint(before) == fingerprint(after) {
+    if Fingerprint::of(before) == Fingerprint::of(after) {
         Ok(())
     } else {
         Err(Rejection::ChangedWhileReading)
@@ -93,26 +94,6 @@ fn open(path: &Path) -> io::Result<File> {
 #[cfg(not(unix))]
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
-}
-
-#[cfg(unix)]
-fn fingerprint(metadata: &Metadata) -> impl PartialEq + use<> {
-    use std::os::unix::fs::MetadataExt;
-
-    [
-        metadata.size().cast_signed(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.ctime(),
-        metadata.ctime_nsec(),
-        metadata.dev().cast_signed(),
-        metadata.ino().cast_signed(),
-    ]
-}
-
-#[cfg(not(unix))]
-fn fingerprint(metadata: &Metadata) -> impl PartialEq + use<> {
-    (metadata.len(), metadata.modified().ok())
 }
 
 #[cfg(unix)]
