@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{Call, Entered, Outcome, Permit};
 use crate::envelope::Envelope;
 use crate::error::CallError;
-use crate::registry::{Plugin, PluginRegistry, Serving};
+use crate::registry::{Plugin, PluginRegistry, Serving, Turn};
 use crate::validation::{self, InputLimits, Output};
 
 /// The key to a plugin's door.
@@ -55,21 +55,14 @@ impl ToolRunner {
     fn find(&self, call: &Call) -> Result<Arc<Plugin>, CallError> {
         validation::input(call, self.limits)?;
         let plugin = self.registry.get_plugin(call.plugin.as_str())?;
-        let accepts = &plugin.declaration().accepts;
-        if !accepts.admits(&call.mime_type) {
-            let (found, accepts) = (call.mime_type.clone(), accepts.patterns().to_vec());
-            return Err(CallError::UnsupportedMimeType { found, accepts });
-        }
+        plugin.accepts(&call.mime_type)?;
         Ok(plugin)
     }
 
     /// The call runs in a task of its own, which a caller that hangs up leaves behind; only an
     /// inline call needs none, because it cannot be left.
     async fn run_in(&self, plugin: Arc<Plugin>, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
-        if plugin
-            .serving_now()
-            .is_some_and(|serving| serving.lane.is_inline())
-        {
+        if plugin.is_inline() {
             return govern(&plugin, &call).await;
         }
         let _waiting = CancelOnDrop(Arc::clone(&call));
@@ -95,44 +88,47 @@ impl Drop for CancelOnDrop {
 async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
     let admitted = AssertUnwindSafe(admit(plugin, call)).catch_unwind().await;
     match admitted.unwrap_or_else(|payload| Err(internal(&*payload))) {
-        Ok((serving, permit)) => execute(plugin, serving, call, permit).await,
+        Ok(turn) => execute(plugin, turn, call).await,
         Err(error) => Err(enveloped(&error, call)),
     }
 }
 
-/// A turn, and what then serves the call. Who goes away while the call waits gets no turn.
-async fn admit<'a>(plugin: &'a Plugin, call: &Call) -> Result<(&'a Serving, Permit), CallError> {
+/// A turn in the generation that then serves the call. Who goes away while the call waits gets none.
+async fn admit(plugin: &Plugin, call: &Call) -> Result<Turn, CallError> {
     plugin.can_serve()?;
-    let permit = tokio::select! {
+    let turn = tokio::select! {
         biased;
-        permit = plugin.admit(Instant::now(), call.deadline) => permit?,
+        turn = plugin.admit(Instant::now(), call.deadline) => turn?,
         () = call.until_cancelled() => return Err(CallError::Cancelled),
     };
-    // The turn may have been long in coming.
+    // The turn may have been long in coming, and what gives it may be another build.
     plugin.can_serve()?;
-    let serving = match plugin.serving_now() {
+    turn.generation.accepts(&call.mime_type)?;
+    let serving = match turn.generation.serving_now() {
         Some(serving) => serving,
-        None => opened(plugin, &permit).await?,
+        None => opened(&turn).await?,
     };
     serving.options.check(call.options.as_deref())?;
-    Ok((serving, permit))
+    Ok(turn)
 }
 
 /// The first calls of a plugin wait for it to open, but no longer than for an answer.
-async fn opened<'a>(plugin: &'a Plugin, permit: &Permit) -> Result<&'a Serving, CallError> {
-    let opened = tokio::time::timeout_at(permit.deadline.into(), plugin.serving()).await;
-    opened.unwrap_or_else(|_| Err(CallError::timed_out(permit.limit)))
+async fn opened(turn: &Turn) -> Result<&Serving, CallError> {
+    let due = turn.permit.deadline.into();
+    match tokio::time::timeout_at(due, turn.generation.serving()).await {
+        Ok(opened) => opened.map_err(CallError::from),
+        Err(_) => Err(CallError::timed_out(turn.permit.limit)),
+    }
 }
 
 /// Runs an admitted call and records how it ended.
-async fn execute(
-    plugin: &Plugin,
-    serving: &Serving,
-    call: &Arc<Call>,
-    permit: Permit,
-) -> Result<Output, Box<Envelope>> {
-    call.set_generation(plugin.declaration().digest);
+async fn execute(plugin: &Plugin, turn: Turn, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
+    let Turn { generation, permit } = turn;
+    call.set_generation(generation.declaration().digest);
     let (began, due, limit) = (permit.granted, permit.deadline, permit.limit);
+    let serving = generation
+        .serving_now()
+        .expect("it was opened to be admitted");
     let running = async {
         let raw = enter(serving, call, permit).await?;
         serving.output.check(raw)
@@ -144,9 +140,8 @@ async fn execute(
         outcome = Err(CallError::timed_out(limit));
     }
     let outcome = outcome.map_err(|error| enveloped(&error, call));
-    plugin
-        .metrics()
-        .record(began, ended, outcome.as_ref().err().map(Box::as_ref));
+    let error = outcome.as_ref().err().map(Box::as_ref);
+    plugin.record(&generation, began, ended, error);
     outcome
 }
 

@@ -100,6 +100,15 @@ impl Code {
         self.words().0
     }
 
+    /// Whether it speaks against the plugin: a good build would not have given it.
+    pub fn is_fault(self) -> bool {
+        self.is_crash()
+            || matches!(
+                self,
+                Self::InvalidOutput | Self::Failed | Self::Panic | Self::Timeout
+            )
+    }
+
     /// Whether a worker came to its end with the call.
     pub fn is_crash(self) -> bool {
         matches!(

@@ -105,7 +105,7 @@ fn degraded(plugins: &PluginManagementService) -> Vec<Degraded> {
 
 fn is_unwell(lifecycle: Lifecycle) -> bool {
     match lifecycle {
-        Lifecycle::Loading | Lifecycle::Ready => false,
+        Lifecycle::Loading | Lifecycle::Ready | Lifecycle::Draining => false,
         Lifecycle::Disabled | Lifecycle::Quarantined | Lifecycle::Rejected => true,
     }
 }

@@ -15,21 +15,81 @@ use crate::envelope::{Body, Envelope};
 
 const SHARDS: usize = 8;
 
-/// Counters, times and the latest error of a plugin, over all its generations.
+/// How calls have ended, counted without a lock.
 #[derive(Default)]
-pub struct Metrics {
+pub(super) struct Counters {
     shards: [CachePadded<Shard>; SHARDS],
-    latest: CachePadded<Latest>,
-    latency: OnceLock<Box<Latency>>,
-    last_error: ArcSwapOption<Body>,
 }
 
 #[derive(Default)]
 struct Shard {
     successes: AtomicU64,
     errors: AtomicU64,
+    faults: AtomicU64,
     crashes: AtomicU64,
     nanoseconds: AtomicU64,
+}
+
+/// What counters have come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls that gave a result.
+    pub successes: u64,
+    /// Calls that gave an error.
+    pub errors: u64,
+    /// Those of them that speak against the plugin, and not against the request.
+    pub faults: u64,
+    /// Those of them that ended with the end of a worker.
+    pub crashes: u64,
+    /// How long all of them took.
+    pub nanoseconds: u64,
+}
+
+impl Totals {
+    /// All calls.
+    pub fn calls(&self) -> u64 {
+        self.successes + self.errors
+    }
+}
+
+impl Counters {
+    /// Counts a call.
+    pub(super) fn count(&self, nanoseconds: u64, error: Option<&Envelope>) {
+        let shard = &self.shards[shard_of_this_thread()];
+        shard.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        let Some(envelope) = error else {
+            shard.successes.fetch_add(1, Relaxed);
+            return;
+        };
+        let code = envelope.code();
+        shard.errors.fetch_add(1, Relaxed);
+        shard.faults.fetch_add(code.is_fault().into(), Relaxed);
+        shard.crashes.fetch_add(code.is_crash().into(), Relaxed);
+    }
+
+    /// As of now.
+    pub(super) fn totals(&self) -> Totals {
+        let sum = |field: fn(&Shard) -> &AtomicU64| -> u64 {
+            let shards = self.shards.iter();
+            shards.map(|shard| field(shard).load(Relaxed)).sum()
+        };
+        Totals {
+            successes: sum(|shard| &shard.successes),
+            errors: sum(|shard| &shard.errors),
+            faults: sum(|shard| &shard.faults),
+            crashes: sum(|shard| &shard.crashes),
+            nanoseconds: sum(|shard| &shard.nanoseconds),
+        }
+    }
+}
+
+/// Counters, times and the latest error of a plugin, over all its generations.
+#[derive(Default)]
+pub struct Metrics {
+    counters: Counters,
+    latest: CachePadded<Latest>,
+    latency: OnceLock<Box<Latency>>,
+    last_error: ArcSwapOption<Body>,
 }
 
 #[derive(Default)]
@@ -68,17 +128,10 @@ pub struct Snapshot {
 }
 
 impl Metrics {
-    /// Counts a call that took from `began` to `ended`.
-    pub fn record(&self, began: Instant, ended: Instant, error: Option<&Envelope>) {
+    /// Counts a call that took from `began` to `ended`, and gives how long that was in nanoseconds.
+    pub fn record(&self, began: Instant, ended: Instant, error: Option<&Envelope>) -> u64 {
         let took = u64::try_from((ended - began).as_nanos()).unwrap_or(u64::MAX);
-        let shard = &self.shards[shard_of_this_thread()];
-        let counter = if error.is_none() {
-            &shard.successes
-        } else {
-            &shard.errors
-        };
-        counter.fetch_add(1, Relaxed);
-        shard.nanoseconds.fetch_add(took, Relaxed);
+        self.counters.count(took, error);
         let state = if error.is_none() { SUCCESS } else { ERROR };
         self.latest.state.store(state, Relaxed);
         self.latest.nanoseconds.store(took, Relaxed);
@@ -88,25 +141,17 @@ impl Metrics {
             .store(latency.since_origin(ended), Relaxed);
         latency.record(took, ended);
         if let Some(envelope) = error {
-            shard
-                .crashes
-                .fetch_add(envelope.code().is_crash().into(), Relaxed);
             self.last_error
                 .store(Some(Arc::new(envelope.error.clone())));
         }
+        took
     }
 
     /// Everything, as of now.
     pub fn snapshot(&self) -> Snapshot {
-        let sum = |field: fn(&Shard) -> &AtomicU64| -> u64 {
-            self.shards
-                .iter()
-                .map(|shard| field(shard).load(Relaxed))
-                .sum()
-        };
-        let (successes, errors) = (sum(|s| &s.successes), sum(|s| &s.errors));
-        let calls = successes + errors;
-        let latest = &self.latest;
+        let totals = self.counters.totals();
+        let calls = totals.calls();
+        let (latest, latency) = (&self.latest, self.latency.get());
         let state = match latest.state.load(Relaxed) {
             IDLE => "IDLE",
             SUCCESS => "SUCCESS",
@@ -114,21 +159,16 @@ impl Metrics {
         };
         Snapshot {
             state,
-            successes,
-            errors,
-            crashes: sum(|s| &s.crashes),
+            successes: totals.successes,
+            errors: totals.errors,
+            crashes: totals.crashes,
             last: (calls > 0).then(|| Duration::from_nanos(latest.nanoseconds.load(Relaxed))),
-            average: sum(|s| &s.nanoseconds)
+            average: totals
+                .nanoseconds
                 .checked_div(calls)
                 .map(Duration::from_nanos),
-            last_used: self
-                .latency
-                .get()
-                .map(|latency| latency.wall_clock(latest.ended.load(Relaxed))),
-            latency: self
-                .latency
-                .get()
-                .and_then(|latency| latency.percentiles(Instant::now())),
+            last_used: latency.map(|latency| latency.wall_clock(latest.ended.load(Relaxed))),
+            latency: latency.and_then(|latency| latency.percentiles(Instant::now())),
             last_error: self.last_error.load_full(),
         }
     }

@@ -2,20 +2,26 @@
 //!
 //! Lookups read an immutable map that a change replaces whole, so no call waits for one.
 
-mod admission;
+mod generation;
 mod latency;
 mod metrics;
 mod plugin;
+mod queue;
+mod served;
 mod status;
+mod sync;
+mod turnstile;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-pub use metrics::Metrics;
-pub use plugin::{Declaration, OpenPlugin, Plugin, Serving};
-pub use status::{Lifecycle, PluginStatus, RefusedStatus};
+pub use generation::{Declaration, Generation, OpenPlugin, Serving};
+pub use metrics::{Metrics, Totals};
+pub use plugin::Plugin;
+pub use served::Turn;
+pub use status::{GenerationStatus, Lifecycle, PluginStatus, RefusedStatus};
 
 use crate::call::Place;
 use crate::error::CallError;
@@ -42,30 +48,41 @@ impl PluginRegistry {
         });
     }
 
+    /// Forgets a plugin of which nothing is left, unless another has taken its name.
+    pub fn forget(&self, gone: &Arc<Plugin>) {
+        self.change(|entries| {
+            let is_it = |known: &Arc<Plugin>| Arc::ptr_eq(known, gone);
+            if entries.plugins.get(gone.name()).is_some_and(is_it) {
+                entries.plugins.remove(gone.name());
+            }
+        });
+    }
+
     /// Notes the files that are not served, in place of all that were noted before.
     pub fn set_refused(&self, refused: Vec<RefusedStatus>) {
         self.change(|entries| entries.refused = refused);
     }
 
-    /// The plugin of that name.
+    /// The plugin of that name, if it is called or has calls left.
+    pub fn find(&self, name: &str) -> Option<Arc<Plugin>> {
+        self.entries.load().plugins.get(name).cloned()
+    }
+
+    /// The plugin of that name, if it may be called.
     ///
     /// # Errors
     /// `plugin_unavailable` where only a refused file has the name, else `plugin_not_found` with
     /// the names that there are, nearest first.
     pub fn get_plugin(&self, name: &str) -> Result<Arc<Plugin>, CallError> {
         let entries = self.entries.load();
-        entries
-            .plugins
-            .get(name)
-            .cloned()
-            .ok_or_else(|| entries.explain_absence(name))
+        let found = entries.plugins.get(name).filter(|it| !it.is_leaving());
+        found.cloned().ok_or_else(|| entries.explain_absence(name))
     }
 
     /// Memory of a plugin's lane for an image of `bytes` bytes, if it is open and has any to give.
     pub fn place(&self, name: &str, bytes: usize) -> Option<Box<dyn Place>> {
-        let entries = self.entries.load();
-        let serving = entries.plugins.get(name)?.serving_now()?;
-        serving.lane.place(bytes)
+        let stable = self.entries.load().plugins.get(name)?.stable()?;
+        stable.serving_now()?.lane.place(bytes)
     }
 
     /// The names of all plugins, in order.
@@ -86,7 +103,7 @@ impl PluginRegistry {
     pub fn all_status(&self) -> Vec<PluginStatus> {
         self.plugins()
             .iter()
-            .map(|plugin| plugin.status())
+            .filter_map(|plugin| plugin.status())
             .collect()
     }
 
@@ -112,7 +129,8 @@ impl Entries {
                 retry_after: None,
             };
         }
-        let names = nearest_first(name, self.plugins.keys().map(PluginName::as_str));
+        let called = self.plugins.values().filter(|plugin| !plugin.is_leaving());
+        let names = nearest_first(name, called.map(|plugin| plugin.name().as_str()));
         let available = names.into_iter().map(str::to_owned).collect();
         CallError::UnknownPlugin {
             name: name.escape_default().take(64).collect(),
@@ -120,3 +138,6 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

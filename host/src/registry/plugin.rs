@@ -1,172 +1,108 @@
-//! One plugin: what it declares, what serves it once it was opened, how it has done.
+//! One plugin: its generations, who waits for them, how it has done over all of them.
+//!
+//! A swap stores the new generation first and closes the old one then: whoever finds a generation closed looks again,
+//! and finds another. One task at a time changes a plugin; calls read what it has stored, and wait for no lock.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
-use semver::Version;
-use serde_json::Value;
+use arc_swap::{ArcSwapOption, Guard};
 
-use super::admission::Admission;
+use super::generation::{Declaration, Generation, OpenPlugin};
 use super::metrics::Metrics;
-use super::status::{Lifecycle, PluginStatus};
-use crate::call::{Exhausted, Lane, Permit};
+use super::queue::Queue;
+use super::served::{Canary, Due, Lot, Served, Turn};
+use super::status::{GenerationStatus, Lifecycle, PluginStatus};
+use super::turnstile::Turned;
 use crate::config::PluginConfig;
+use crate::envelope::Envelope;
 use crate::error::CallError;
-use crate::names::{Accepts, Digest, PluginName};
-use crate::validation::{OptionsSchema, OutputRules};
-
-/// What a file says of the plugin in it, before any of it has run.
-#[derive(Clone, Debug)]
-pub struct Declaration {
-    /// The plugin's name.
-    pub name: PluginName,
-    /// The version of its crate.
-    pub version: Version,
-    /// One line on what it does.
-    pub description: String,
-    /// The MIME types that it takes.
-    pub accepts: Accepts,
-    /// Whether one instance may run several calls at a time.
-    pub thread_safe: bool,
-    /// The file's name in the folder.
-    pub file: String,
-    /// The hash of the file.
-    pub digest: Digest,
-}
-
-/// What serves a plugin's calls.
-pub struct Serving {
-    /// Where its code runs.
-    pub lane: Arc<dyn Lane>,
-    /// What its options are held to.
-    pub options: OptionsSchema,
-    /// What its answers are held to.
-    pub output: OutputRules,
-    /// The schema of its options, as it declares it.
-    pub options_schema: Value,
-    /// The schema of its output, as it declares it.
-    pub output_schema: Value,
-}
-
-impl Serving {
-    /// Whether calls can be carried out right now.
-    ///
-    /// # Errors
-    /// `plugin_unavailable` with the reason.
-    pub fn can_serve(&self) -> Result<(), CallError> {
-        self.lane
-            .exhausted()
-            .map_or(Ok(()), |exhausted| Err(exhausted.into()))
-    }
-}
-
-/// Opens a plugin when it is first needed. The error is the reason why it cannot be served; one that
-/// says when to try again says nothing of the plugin, and it is tried again with the next call.
-pub type OpenPlugin = Box<dyn Fn() -> BoxFuture<'static, Result<Serving, Exhausted>> + Send + Sync>;
-
-type Opened = Arc<Result<Serving, Exhausted>>;
+use crate::names::PluginName;
 
 /// A plugin of the host's.
 pub struct Plugin {
-    declaration: Declaration,
-    config: PluginConfig,
-    admission: Arc<Admission>,
+    name: PluginName,
+    queue: Arc<Queue>,
     metrics: Metrics,
-    open: OpenPlugin,
-    // What has come of it, for good.
-    opened: OnceLock<Opened>,
-    // Shared, so that an opening which a caller has left goes on for the next.
-    opening: Mutex<Option<Shared<BoxFuture<'static, Opened>>>>,
+    /// Nothing once it was removed.
+    served: ArcSwapOption<Served>,
     disabled: AtomicBool,
+    leaving: AtomicBool,
+    forced_kills: Arc<AtomicU64>,
+    aside: Mutex<Aside>,
+}
+
+/// What takes no calls, for whoever looks.
+#[derive(Default)]
+struct Aside {
+    candidate: Option<Arc<Generation>>,
+    rejected: Option<GenerationStatus>,
+    draining: Vec<Arc<Generation>>,
+    file_invalid: Option<String>,
 }
 
 /// What callers of a plugin hear that an operator has taken out of service.
 const DISABLED: &str = "disabled: an operator took it out of service; it serves again when enabled";
 
 impl Plugin {
-    /// A plugin that nobody has called yet.
+    /// A plugin whose first build nobody has opened yet.
     pub fn new(declaration: Declaration, config: PluginConfig, open: OpenPlugin) -> Self {
-        let admission = Arc::new(Admission::new(config.concurrency, config.queue));
-        let metrics = Metrics::default();
-        let (opened, opening) = (OnceLock::new(), Mutex::default());
+        Self::serving(Generation::new(declaration, config, open))
+    }
+
+    /// A plugin that `first` serves.
+    pub fn serving(first: Arc<Generation>) -> Self {
+        let queue = Arc::default();
+        first.begin(&queue);
         Self {
-            declaration,
-            config,
-            admission,
-            metrics,
-            open,
-            opened,
-            opening,
+            name: first.declaration().name.clone(),
+            queue,
+            metrics: Metrics::default(),
+            served: ArcSwapOption::from_pointee(Served {
+                stable: first,
+                canary: None,
+            }),
             disabled: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            forced_kills: Arc::default(),
+            aside: Mutex::default(),
         }
     }
 
     /// Its name.
     pub fn name(&self) -> &PluginName {
-        &self.declaration.name
+        &self.name
     }
 
-    /// What its file says of it.
-    pub fn declaration(&self) -> &Declaration {
-        &self.declaration
+    /// The generation that serves it, the stable one beside a canary; nothing once it was removed.
+    pub fn stable(&self) -> Option<Arc<Generation>> {
+        let served = self.served.load();
+        served.as_ref().map(|served| Arc::clone(&served.stable))
     }
 
-    /// The operator's settings for it.
-    pub fn config(&self) -> &PluginConfig {
-        &self.config
+    /// The generation that has a share of its calls only, if there is one.
+    pub fn canary(&self) -> Option<Arc<Generation>> {
+        let served = self.served.load();
+        let canary = served.as_ref()?.canary.as_ref()?;
+        Some(Arc::clone(&canary.generation))
     }
 
-    /// What serves it, if it was opened and can be served.
-    pub fn serving_now(&self) -> Option<&Serving> {
-        self.opened()?.as_ref().ok()
+    /// Every generation that takes calls or has some left.
+    pub fn alive(&self) -> Vec<Arc<Generation>> {
+        let draining = self.aside().draining.clone();
+        let serving = self.stable().into_iter().chain(self.canary());
+        serving.chain(draining).collect()
     }
 
-    /// What serves it. The first to ask opens it; who stops waiting does not stop that.
+    /// Opens what serves it, if nobody has yet.
     ///
     /// # Errors
     /// `plugin_unavailable` with the reason.
-    pub async fn serving(&self) -> Result<&Serving, CallError> {
-        if self.opened.get().is_none() {
-            let opened = self.opening().await;
-            self.settle(&opened)?;
-        }
-        let opened = self.opened().expect("it was settled");
-        opened.as_ref().map_err(|refused| refused.clone().into())
-    }
-
-    fn opening(&self) -> Shared<BoxFuture<'static, Opened>> {
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || (self.open)().map(Arc::new).boxed().shared();
-        opening.get_or_insert_with(open).clone()
-    }
-
-    /// Keeps what has come of an opening, unless it says nothing of the plugin.
-    fn settle(&self, opened: &Opened) -> Result<(), CallError> {
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        match &**opened {
-            Err(refused) if refused.retry_after.is_some() => {
-                if opening
-                    .as_ref()
-                    .and_then(Shared::peek)
-                    .is_some_and(|it| Arc::ptr_eq(it, opened))
-                {
-                    *opening = None;
-                }
-                Err(refused.clone().into())
-            }
-            Ok(_) | Err(_) => {
-                let _ = self.opened.set(Arc::clone(opened));
-                Ok(())
-            }
-        }
-    }
-
-    fn opened(&self) -> Option<&Result<Serving, Exhausted>> {
-        self.opened.get().map(|opened| &**opened)
+    pub async fn open(&self) -> Result<(), CallError> {
+        let stable = self.stable().ok_or_else(|| self.gone())?;
+        stable.serving().await.map(drop).map_err(CallError::from)
     }
 
     /// Whether it may be called right now.
@@ -177,79 +113,241 @@ impl Plugin {
         if self.is_disabled() {
             return Err(CallError::unavailable(DISABLED.to_owned()));
         }
-        self.serving_now().map_or(Ok(()), Serving::can_serve)
+        let exhausted = self.load()?.stable.exhausted();
+        exhausted.map_or(Ok(()), |exhausted| Err(exhausted.into()))
     }
 
     /// Takes it out of service: calls are refused, those that run go on.
     pub fn disable(&self) {
-        self.disabled.store(true, Ordering::Relaxed);
+        self.disabled.store(true, Relaxed);
     }
 
     /// Takes it back into service, and lifts what its lane holds it back for.
     pub fn enable(&self) {
-        self.disabled.store(false, Ordering::Relaxed);
-        if let Some(serving) = self.serving_now() {
+        self.disabled.store(false, Relaxed);
+        let stable = self.stable();
+        if let Some(serving) = stable.as_ref().and_then(|stable| stable.serving_now()) {
             serving.lane.lift();
         }
     }
 
-    fn is_disabled(&self) -> bool {
-        self.disabled.load(Ordering::Relaxed)
+    /// Whether it takes pictures of this type: as its stable generation says.
+    ///
+    /// # Errors
+    /// `unsupported_mime_type` with the types that it takes.
+    pub fn accepts(&self, mime_type: &str) -> Result<(), CallError> {
+        self.load()?.stable.accepts(mime_type)
     }
 
-    /// The right to run one call; waits its turn no longer than the plugin's deadline, or the
+    /// Whether its calls run on the task that calls.
+    pub fn is_inline(&self) -> bool {
+        let served = self.served.load();
+        let serving = served
+            .as_ref()
+            .and_then(|served| served.stable.serving_now());
+        serving.is_some_and(|serving| serving.lane.is_inline())
+    }
+
+    /// A turn for a call that comes in `now`. It waits no longer than the plugin's deadline, or the
     /// caller's where that is shorter.
     ///
     /// # Errors
     /// `overloaded` where too many wait already, `timeout` where the turn does not come.
-    pub async fn admit(
-        &self,
-        now: Instant,
-        deadline: Option<Duration>,
-    ) -> Result<Permit, CallError> {
-        let own = self.config.deadline.duration();
-        let limit = deadline.map_or(own, |asked| asked.min(own));
-        self.admission.admit(now, limit).await
+    pub async fn admit(&self, now: Instant, asked: Option<Duration>) -> Result<Turn, CallError> {
+        let (lot, due, queue) = {
+            let served = self.load()?;
+            let own = served.stable.config().deadline.duration();
+            let limit = asked.map_or(own, |asked| asked.min(own));
+            let due = Due {
+                deadline: now + limit,
+                limit,
+            };
+            (served.draw(), due, served.stable.config().queue)
+        };
+        // Whoever waits already comes first.
+        if self.queue.waiting() == 0
+            && let Some(turn) = self.enter(lot, false, now, due)?
+        {
+            return Ok(turn);
+        }
+        let _place = self.queue.join(queue, self.in_flight())?;
+        let turn = tokio::time::timeout_at(due.deadline.into(), self.wait(lot, due)).await;
+        turn.unwrap_or_else(|_| Err(CallError::timed_out(due.limit)))
     }
 
-    /// How it has done.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// Until a place is free, and taken. Those that wait are woken in the order of coming, but one that
+    /// comes just then may be quicker.
+    async fn wait(&self, lot: Lot, due: Due) -> Result<Turn, CallError> {
+        loop {
+            // Listening begins before the look, so that no place that is freed in between is missed.
+            let freed = self.queue.freed();
+            if let Some(turn) = self.enter(lot, true, Instant::now(), due)? {
+                return Ok(turn);
+            }
+            freed.await;
+        }
+    }
+
+    fn enter(
+        &self,
+        lot: Lot,
+        waits: bool,
+        now: Instant,
+        due: Due,
+    ) -> Result<Option<Turn>, CallError> {
+        loop {
+            match self.load()?.enter(lot, waits, now, due) {
+                Ok(turn) => return Ok(Some(turn)),
+                Err(Turned::Full) => return Ok(None),
+                // Another stands in its place already.
+                Err(Turned::Closed) => {}
+            }
+        }
+    }
+
+    /// Counts a call that took from `began` to `ended`.
+    pub fn record(
+        &self,
+        generation: &Generation,
+        began: Instant,
+        ended: Instant,
+        error: Option<&Envelope>,
+    ) {
+        let took = self.metrics.record(began, ended, error);
+        generation.count(took, error);
+    }
+
+    /// Counts workers that had to be ended because their plugin would not.
+    pub fn forced_kills(&self) -> &Arc<AtomicU64> {
+        &self.forced_kills
+    }
+
+    /// Lets `new` take all calls from now on. Gives what takes none any more; calls in it go on.
+    pub fn replace(&self, new: &Arc<Generation>) -> Vec<Arc<Generation>> {
+        let canary = None;
+        let stable = Arc::clone(new);
+        self.store(Some(Served { stable, canary }))
+    }
+
+    /// Lets `new` take `percent` of all calls beside what serves. Gives what takes none any more.
+    pub fn try_out(&self, new: &Arc<Generation>, percent: u8) -> Vec<Arc<Generation>> {
+        let canary = Some(Canary::new(Arc::clone(new), percent));
+        self.stable()
+            .map(|stable| self.store(Some(Served { stable, canary })))
+            .unwrap_or_default()
+    }
+
+    /// Takes all calls away from a canary. Gives it, if there was one.
+    pub fn end_canary(&self) -> Vec<Arc<Generation>> {
+        self.stable()
+            .map(|stable| self.replace(&stable))
+            .unwrap_or_default()
+    }
+
+    /// It is not called any more: those that wait are still served.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+    }
+
+    /// Whether it was removed.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Relaxed)
+    }
+
+    /// Serves those that wait, then nobody any more. Gives what had calls until then.
+    pub async fn close(&self) -> Vec<Arc<Generation>> {
+        self.queue.until_empty().await;
+        self.store(None)
+    }
+
+    /// Nothing is left of a generation.
+    pub fn retire(&self, gone: &Arc<Generation>) {
+        let mut aside = self.aside();
+        aside.draining.retain(|it| !Arc::ptr_eq(it, gone));
+    }
+
+    /// Notes what is about to serve it, if it proves fit.
+    pub fn set_candidate(&self, candidate: Option<Arc<Generation>>) {
+        let mut aside = self.aside();
+        if candidate.is_some() {
+            aside.rejected = None;
+        }
+        aside.candidate = candidate;
+    }
+
+    /// Notes a build that is not served, and why; what serves goes on.
+    pub fn reject(&self, build: &Generation, reason: String) {
+        let status = build.status(Some(Lifecycle::Rejected));
+        let mut aside = self.aside();
+        aside.candidate = None;
+        aside.rejected = Some(GenerationStatus {
+            reason: Some(reason),
+            ..status
+        });
+    }
+
+    /// Forgets the build that was not to be served.
+    pub fn forget_rejected(&self) {
+        self.aside().rejected = None;
+    }
+
+    /// Notes why its file, as it is now, is not served, if so.
+    pub fn set_file_invalid(&self, reason: Option<String>) {
+        self.aside().file_invalid = reason;
+    }
+
+    /// Stores first and closes then; gives what was closed.
+    fn store(&self, new: Option<Served>) -> Vec<Arc<Generation>> {
+        let mut aside = self.aside();
+        let stays = |it: &Arc<Generation>| new.as_ref().is_some_and(|new| new.serves(it));
+        let before = self.stable().into_iter().chain(self.canary());
+        let closed: Vec<_> = before.filter(|it| !stays(it)).collect();
+        if let Some(new) = &new {
+            new.begin(&self.queue);
+        }
+        self.served.store(new.map(Arc::new));
+        closed.iter().for_each(|old| old.close());
+        aside.draining.extend(closed.iter().cloned());
+        drop(aside);
+        self.queue.wake_all();
+        closed
+    }
+
+    fn load(&self) -> Result<Loaded, CallError> {
+        let served = self.served.load();
+        match *served {
+            Some(_) => Ok(Loaded(served)),
+            None => Err(self.gone()),
+        }
+    }
+
+    /// What callers hear of whom nothing is left.
+    pub fn gone(&self) -> CallError {
+        CallError::UnknownPlugin {
+            name: self.name.to_string(),
+            available: Vec::new(),
+        }
+    }
+
+    fn is_disabled(&self) -> bool {
+        self.disabled.load(Relaxed)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.alive().iter().map(|it| it.in_flight()).sum()
+    }
+
+    fn aside(&self) -> MutexGuard<'_, Aside> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it stands.
     pub fn lifecycle(&self) -> Lifecycle {
-        match self.opened() {
-            _ if self.is_disabled() => Lifecycle::Disabled,
-            None => Lifecycle::Loading,
-            Some(Err(_)) => Lifecycle::Rejected,
-            Some(Ok(serving)) if serving.lane.exhausted().is_some() => Lifecycle::Quarantined,
-            Some(Ok(_)) => Lifecycle::Ready,
-        }
-    }
-
-    /// All that there is to know of it.
-    pub fn status(&self) -> PluginStatus {
-        let declaration = &self.declaration;
-        let serving = self.serving_now();
-        PluginStatus {
-            name: declaration.name.clone(),
-            version: declaration.version.to_string(),
-            description: declaration.description.clone(),
-            file: declaration.file.clone(),
-            generation: declaration.digest.short(),
-            lane: self.config.lane.as_str(),
-            lifecycle: self.lifecycle(),
-            reason: self.reason(),
-            accepts: declaration.accepts.patterns().to_vec(),
-            thread_safe: declaration.thread_safe,
-            required: self.config.required,
-            options_schema: serving.map(|serving| serving.options_schema.clone()),
-            output_schema: serving.map(|serving| serving.output_schema.clone()),
-            calls: self.metrics.snapshot().into(),
-            in_flight: self.admission.in_flight(),
-            queued: self.admission.queued(),
-            workers: serving.and_then(|serving| serving.lane.workers()),
+        match self.stable() {
+            _ if self.is_leaving() => Lifecycle::Draining,
+            None => Lifecycle::Draining,
+            Some(_) if self.is_disabled() => Lifecycle::Disabled,
+            Some(stable) => stable.lifecycle(),
         }
     }
 
@@ -258,17 +356,73 @@ impl Plugin {
         if self.is_disabled() {
             return Some(DISABLED.to_owned());
         }
-        match self.opened()? {
-            Ok(serving) => serving.lane.exhausted().map(|exhausted| exhausted.reason),
-            Err(refused) => Some(refused.reason.clone()),
-        }
+        self.stable()?.exhausted().map(|exhausted| exhausted.reason)
+    }
+
+    /// All that there is to know of it; nothing once nothing is left.
+    pub fn status(&self) -> Option<PluginStatus> {
+        let last = || self.aside().draining.last().cloned();
+        let stable = self.stable().or_else(last)?;
+        let file_invalid = self.aside().file_invalid.clone();
+        let (declaration, serving) = (stable.declaration(), stable.serving_now());
+        Some(PluginStatus {
+            name: self.name.clone(),
+            version: declaration.version.to_string(),
+            description: declaration.description.clone(),
+            file: declaration.file.clone(),
+            generation: declaration.digest.short(),
+            lane: stable.config().lane.as_str(),
+            lifecycle: self.lifecycle(),
+            reason: self.reason(),
+            file_invalid,
+            accepts: declaration.accepts.patterns().to_vec(),
+            thread_safe: declaration.thread_safe,
+            required: stable.config().required,
+            options_schema: serving.map(|serving| serving.options_schema.clone()),
+            output_schema: serving.map(|serving| serving.output_schema.clone()),
+            calls: self.metrics.snapshot().into(),
+            in_flight: self.in_flight(),
+            queued: self.queue.waiting(),
+            forced_kills: self.forced_kills.load(Relaxed),
+            workers: serving.and_then(|serving| serving.lane.workers()),
+            generations: self.generations(),
+        })
+    }
+
+    /// Those that serve, then those that may, then those that did.
+    fn generations(&self) -> Vec<GenerationStatus> {
+        let served = self.served.load_full();
+        let stable = served.as_ref().map(|served| served.stable.status(None));
+        let canary = served.as_ref().and_then(|served| served.canary.as_ref());
+        let canary = canary.map(|canary| GenerationStatus {
+            canary: Some(canary.percent),
+            ..canary.generation.status(None)
+        });
+        let aside = self.aside();
+        let candidate = aside.candidate.as_ref();
+        let candidate = candidate.map(|it| it.status(Some(Lifecycle::Loading)));
+        let draining = aside.draining.iter();
+        let draining = draining.map(|it| it.status(Some(Lifecycle::Draining)));
+        let named = [stable, canary, candidate, aside.rejected.clone()];
+        named.into_iter().flatten().chain(draining).collect()
+    }
+}
+
+/// What serves, as long as it is looked at.
+struct Loaded(Guard<Option<Arc<Served>>>);
+
+impl std::ops::Deref for Loaded {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        self.0.as_ref().expect("it was looked at before")
     }
 }
 
 impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Plugin")
-            .field("declaration", &self.declaration)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -20,6 +20,8 @@ pub enum Lifecycle {
     Loading,
     /// It serves.
     Ready,
+    /// It takes no new calls, and ends with those that it has.
+    Draining,
     /// An operator has taken it out of service.
     Disabled,
     /// It can carry out no call until what holds it up ends.
@@ -34,6 +36,7 @@ impl Lifecycle {
         match self {
             Self::Loading => "LOADING",
             Self::Ready => "READY",
+            Self::Draining => "DRAINING",
             Self::Disabled => "DISABLED",
             Self::Quarantined => "QUARANTINED",
             Self::Rejected => "REJECTED",
@@ -54,6 +57,9 @@ pub struct PluginStatus {
     pub lifecycle: Lifecycle,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why its file, as it is now, is not served: an earlier content of it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_invalid: Option<String>,
     pub accepts: Vec<String>,
     pub thread_safe: bool,
     pub required: bool,
@@ -61,10 +67,34 @@ pub struct PluginStatus {
     pub calls: CallStatus,
     pub in_flight: usize,
     pub queued: usize,
+    pub forced_kills: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<Value>,
+    pub generations: Vec<GenerationStatus>,
     pub options_schema: Option<Value>,
     pub output_schema: Option<Value>,
+}
+
+/// What there is to know of one build of a plugin.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's")]
+pub struct GenerationStatus {
+    pub generation: String,
+    pub version: String,
+    pub file: String,
+    pub lifecycle: Lifecycle,
+    /// From when on it has had calls.
+    #[serde(serialize_with = "timestamp")]
+    pub since: Option<DateTime<Utc>>,
+    /// Of a hundred calls, how many it gets, where that is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<u8>,
+    pub in_flight: usize,
+    pub success_count: u64,
+    pub error_count: u64,
+    pub crashes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// How a plugin's calls have ended.

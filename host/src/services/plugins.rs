@@ -95,7 +95,8 @@ impl PluginManagementService {
     /// # Errors
     /// `plugin_not_found`, or `plugin_unavailable` where only a refused file has the name.
     pub fn status(&self, name: &str) -> Result<PluginStatus, CallError> {
-        self.registry.get_plugin(name).map(|plugin| plugin.status())
+        let plugin = self.registry.get_plugin(name)?;
+        status(&plugin)
     }
 
     /// One plugin as it stands once it is open: its schemas are known only then.
@@ -104,8 +105,8 @@ impl PluginManagementService {
     /// As [`status`](Self::status). A plugin that cannot be opened is told by its lifecycle.
     pub async fn open(&self, name: &str) -> Result<PluginStatus, CallError> {
         let plugin = self.registry.get_plugin(name)?;
-        let _ = plugin.serving().await;
-        Ok(plugin.status())
+        let _ = plugin.open().await;
+        status(&plugin)
     }
 
     /// Takes a plugin back into service, and lets one that is held back for its crashes try again:
@@ -115,10 +116,10 @@ impl PluginManagementService {
     /// As [`status`](Self::status).
     pub async fn enable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
         let plugin = self.registry.get_plugin(name)?;
-        let _ = plugin.serving().await;
+        let _ = plugin.open().await;
         plugin.enable();
         info!(plugin = plugin.name().as_str(), "plugin was enabled");
-        Ok(plugin.status())
+        status(&plugin)
     }
 
     /// Takes a plugin out of service: its calls are refused until it is enabled. What runs goes on.
@@ -129,7 +130,7 @@ impl PluginManagementService {
         let plugin = self.registry.get_plugin(name)?;
         plugin.disable();
         info!(plugin = plugin.name().as_str(), "plugin was disabled");
-        Ok(plugin.status())
+        status(&plugin)
     }
 
     /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
@@ -148,9 +149,10 @@ impl PluginManagementService {
     /// Opens the first `count` plugins and all that are required, and says what came of it.
     pub async fn preload(&self, count: usize) {
         let plugins = self.registry.plugins().into_iter().enumerate();
-        let wanted = plugins.filter(|(index, plugin)| *index < count || plugin.config().required);
+        let wanted = plugins
+            .filter(|(index, plugin)| *index < count || self.required.contains(plugin.name()));
         let opened = stream::iter(wanted).map(|(_, plugin)| async move {
-            let opened = plugin.serving().await.map(drop);
+            let opened = plugin.open().await;
             report(&plugin, opened);
         });
         opened
@@ -174,12 +176,18 @@ impl PluginManagementService {
     }
 }
 
+/// Where a plugin stands; one of which nothing is left is none.
+fn status(plugin: &Plugin) -> Result<PluginStatus, CallError> {
+    plugin.status().ok_or_else(|| plugin.gone())
+}
+
 fn report(plugin: &Plugin, opened: Result<(), CallError>) {
-    let (name, version) = (
-        plugin.name().as_str(),
-        plugin.declaration().version.to_string(),
-    );
-    let generation = plugin.declaration().digest.short();
+    let Some(stable) = plugin.stable() else {
+        return;
+    };
+    let declaration = stable.declaration();
+    let (name, version) = (plugin.name().as_str(), declaration.version.to_string());
+    let generation = declaration.digest.short();
     match opened {
         Ok(()) => info!(plugin = name, version, generation, "plugin is ready"),
         Err(error) => warn!(plugin = name, version, generation, %error, "plugin is not served"),
