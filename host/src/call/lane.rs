@@ -1,5 +1,6 @@
 //! What a lane is to the rest of the host: where a plugin's code runs. Knows no lane in particular.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,23 @@ pub trait Lane: Send + Sync {
     /// An operator lets a plugin that is held back for its crashes try again.
     fn lift(&self) {}
 
+    /// How many workers it has at work.
+    fn alive(&self) -> usize {
+        0
+    }
+
+    /// Sees to it that `workers` are at work, or as many as it may have, before the first call comes.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    fn warm(&self, workers: usize) -> BoxFuture<'static, Result<(), Exhausted>> {
+        let _ = workers;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// No more calls will come: what waits for some is let go.
+    fn wind_down(&self) {}
+
     /// What the lane has at work, for the plugin's status: a JSON object.
     fn workers(&self) -> Option<Value> {
         None
@@ -92,6 +110,54 @@ impl From<Exhausted> for CallError {
             reason,
             retry_after,
         }
+    }
+}
+
+/// What a lane tells of a plugin, beside what comes of its calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It has crashed too often, and is held back.
+    Quarantined {
+        /// How often, in the last minute.
+        crashes: u32,
+        /// For how long.
+        delay: Duration,
+        /// What it died of.
+        last_crash: String,
+    },
+    /// It is not held back any more.
+    Released {
+        /// Whose doing that was.
+        why: &'static str,
+    },
+    /// A worker had to be ended that was to end by itself.
+    ForcedKill,
+}
+
+/// Whoever wants to know.
+#[derive(Clone)]
+pub struct Listener(Arc<dyn Fn(News) + Send + Sync>);
+
+impl Listener {
+    /// Hands news to `hear`, which must not block.
+    pub fn new(hear: impl Fn(News) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// Nobody does.
+    pub fn nobody() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// Tells it.
+    pub fn tell(&self, news: News) {
+        (self.0)(news);
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use serde_json::Value;
 
-use crate::call::Exhausted;
+use crate::call::{Exhausted, Listener};
 use crate::config::{LaneKind, PluginConfig};
 use crate::lane::worker::{self, Workers};
 use crate::lane::{Ready, in_process};
@@ -47,11 +47,11 @@ async fn open(
 ) -> Result<Serving, Exhausted> {
     match config.lane {
         LaneKind::Process => {
-            let ready = worker::open(&workers, &staged, &config).await?;
+            let ready = worker::open(&workers, &staged, &config, &Listener::nobody()).await?;
             serving(ready, &config)
         }
         LaneKind::InProcess => {
-            worker::try_out(&workers, &staged, &config).await?;
+            worker::try_out(&workers, &staged, &config, &Listener::nobody()).await?;
             open_here(staged, config).await
         }
     }

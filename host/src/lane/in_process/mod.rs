@@ -1,8 +1,11 @@
 //! The `in-process` lane: plugins' code in the host's own process, for trusted plugins. A panic is
 //! caught at the plugin's guard; a fault ends the host, and code past its deadline cannot be ended.
 
+mod mapped;
 mod run;
 mod threads;
+
+pub use mapped::Mapped;
 
 use std::sync::Arc;
 

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::call::Exhausted;
+use crate::call::{Exhausted, Listener, News};
 use crate::names::{Digest, PluginName};
 use crate::record;
 
@@ -27,6 +27,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Breaker {
     plugin: PluginName,
+    listener: Listener,
     file: PathBuf,
     started: Instant,
     seconds: [Second; WINDOW],
@@ -85,8 +86,13 @@ impl Drop for Try<'_> {
 }
 
 impl Breaker {
-    /// The record of a build, as an earlier host has left it in `folder`.
-    pub(super) fn load(folder: &Path, digest: Digest, plugin: PluginName) -> Self {
+    /// The record of a build, as an earlier host has left it in `folder`; what changes, `listener` hears.
+    pub(super) fn load(
+        folder: &Path,
+        digest: Digest,
+        plugin: PluginName,
+        listener: Listener,
+    ) -> Self {
         let file = folder.join(format!("{digest}.json"));
         let latest = Utc::now() + LONGEST;
         let state = record::read(&file).map_or_else(State::default, |record: Record| State {
@@ -98,6 +104,7 @@ impl Breaker {
         });
         Self {
             plugin,
+            listener,
             file,
             started: Instant::now(),
             seconds: std::array::from_fn(|_| Second::default()),
@@ -160,7 +167,7 @@ impl Breaker {
     }
 
     /// Forgets all crashes: by an operator's will, or because it works.
-    pub(super) fn close(&self, why: &str) {
+    pub(super) fn close(&self, why: &'static str) {
         let mut state = self.lock();
         for second in &self.seconds {
             second.number.store(0, Relaxed);
@@ -172,8 +179,7 @@ impl Breaker {
         self.is_open.store(false, Relaxed);
         // Where it cannot be removed, the plugin is held back once more after a restart.
         let _ = fs::remove_file(&self.file);
-        let plugin = self.plugin.as_str();
-        info!(plugin, why, "plugin is no longer quarantined");
+        self.listener.tell(News::Released { why });
     }
 
     fn open(&self, state: &mut State, crashes: u32) {
@@ -183,12 +189,11 @@ impl Breaker {
         state.until = Some(until);
         state.trying = false;
         self.is_open.store(true, Relaxed);
-        let (plugin, seconds, last_crash) =
-            (self.plugin.as_str(), delay.as_secs(), &state.last_crash);
-        warn!(
-            plugin,
-            crashes, seconds, last_crash, "plugin is quarantined"
-        );
+        self.listener.tell(News::Quarantined {
+            crashes,
+            delay,
+            last_crash: state.last_crash.clone(),
+        });
         let record = Record {
             plugin: self.plugin.to_string(),
             trips: state.trips,
@@ -197,6 +202,7 @@ impl Breaker {
         };
         // A few hundred bytes, at most once a second.
         if let Err(error) = record::keep(&self.file, &record) {
+            let plugin = self.plugin.as_str();
             warn!(plugin, %error, "the quarantine is forgotten with a restart: it cannot be written down");
         }
     }
@@ -272,7 +278,12 @@ mod tests {
     }
 
     fn breaker(folder: &Path) -> Breaker {
-        Breaker::load(folder, digest(), PluginName::parse("any").unwrap())
+        Breaker::load(
+            folder,
+            digest(),
+            PluginName::parse("any").unwrap(),
+            Listener::nobody(),
+        )
     }
 
     #[test]

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bulkhead_plugin::Manifest as FullManifest;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 pub use host::Workers;
@@ -38,7 +39,7 @@ use pool::Pool;
 use protocol::Aim;
 use start::Plan;
 
-use crate::call::{Call, Entered, Exhausted, Lane, Permit, Place};
+use crate::call::{Call, Entered, Exhausted, Lane, Listener, Permit, Place};
 use crate::config::PluginConfig;
 use crate::lane::Ready;
 use crate::loader::{Rejection, Staged};
@@ -50,7 +51,7 @@ const SLACK: Duration = Duration::from_secs(2);
 const LEAST_REPLY: usize = 1 << 20;
 
 /// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept
-/// warm: the first call starts one.
+/// warm: the first call starts one. What becomes of them, `listener` hears.
 ///
 /// # Errors
 /// When it cannot be loaded, or does not start.
@@ -58,11 +59,13 @@ pub async fn open(
     host: &Arc<Workers>,
     staged: &Staged,
     config: &PluginConfig,
+    listener: &Listener,
 ) -> Result<Ready, Exhausted> {
-    let plan = plan(host, staged, config)?;
+    let plan = plan(host, staged, config, listener)?;
     let described = probe::probe(host, staged, &plan).await?;
-    let name = staged.manifest.name.clone();
-    let breaker = Breaker::load(&host.state().join("quarantine"), staged.digest, name);
+    let (name, listener) = (staged.manifest.name.clone(), listener.clone());
+    let folder = host.state().join("quarantine");
+    let breaker = Breaker::load(&folder, staged.digest, name, listener);
     let pool = Pool::new(Arc::clone(host), plan, config, breaker);
     Ok(ready(Arc::new(ProcessLane(pool)), described.manifest))
 }
@@ -76,8 +79,9 @@ pub async fn try_out(
     host: &Arc<Workers>,
     staged: &Staged,
     config: &PluginConfig,
+    listener: &Listener,
 ) -> Result<(), Exhausted> {
-    let mut plan = plan(host, staged, config)?;
+    let mut plan = plan(host, staged, config, listener)?;
     plan.aim = Aim::Describe;
     plan.confinement.sandbox = false;
     plan.confinement.uid = None;
@@ -89,7 +93,12 @@ pub async fn try_out(
     }
 }
 
-fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, Exhausted> {
+fn plan(
+    host: &Workers,
+    staged: &Staged,
+    config: &PluginConfig,
+    listener: &Listener,
+) -> Result<Plan, Exhausted> {
     let name = &staged.manifest.name;
     if config.threads > 1 && !staged.manifest.thread_safe {
         return Err(probe::for_good(&Rejection::NotThreadSafe {
@@ -106,6 +115,7 @@ fn plan(host: &Workers, staged: &Staged, config: &PluginConfig) -> Result<Plan, 
         check_output: config.check_output,
         reply: config.max_output.as_usize().max(LEAST_REPLY),
         limit: config.startup.duration(),
+        listener: listener.clone(),
     })
 }
 
@@ -158,6 +168,19 @@ impl Lane for ProcessLane {
 
     fn lift(&self) {
         self.0.breaker.close("an operator wants it to try again");
+    }
+
+    fn alive(&self) -> usize {
+        self.0.alive()
+    }
+
+    fn warm(&self, workers: usize) -> BoxFuture<'static, Result<(), Exhausted>> {
+        let pool = Arc::clone(&self.0);
+        async move { pool.warm_up(workers).await }.boxed()
+    }
+
+    fn wind_down(&self) {
+        self.0.wind_down();
     }
 
     fn workers(&self) -> Option<Value> {

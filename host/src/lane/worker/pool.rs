@@ -49,6 +49,8 @@ struct State {
     /// Workers that live and take calls.
     workers: Vec<Arc<Worker>>,
     starting: usize,
+    /// No more calls come: who ends its call ends, and nobody takes its place.
+    winding_down: bool,
     started: u64,
     killed: u64,
 }
@@ -239,7 +241,8 @@ impl Pool {
 
     /// Starts a worker in place of one that is gone, unless crashes hold the plugin back.
     fn replenish(self: &Arc<Self>) {
-        if self.breaker.is_closed() && self.claim_start() {
+        let ends = self.lock().winding_down;
+        if !ends && self.breaker.is_closed() && self.claim_start() {
             let pool = Arc::clone(self);
             tokio::spawn(async move { pool.launch().await });
         }
@@ -249,9 +252,13 @@ impl Pool {
         let calls = seat.worker().count_call();
         let goes_on = fate == Fate::Stays && calls < self.recycle && seat.worker().is_usable();
         if goes_on {
-            self.lock().idle.push(seat);
-            self.freed.notify_one();
-            return;
+            let mut state = self.lock();
+            if !state.winding_down {
+                state.idle.push(seat);
+                drop(state);
+                self.freed.notify_one();
+                return;
+            }
         }
         if matches!(fate, Fate::Dead { .. }) {
             self.lock().killed += 1;
@@ -282,6 +289,46 @@ impl Pool {
             "killed": state.killed,
             "pids": pids.collect::<Vec<_>>(),
         })
+    }
+
+    /// How many workers live or are about to.
+    pub(super) fn alive(&self) -> usize {
+        let state = self.lock();
+        state.workers.len() + state.starting
+    }
+
+    /// Starts workers until there are `count`, or as many as there may be.
+    pub(super) async fn warm_up(self: &Arc<Self>, count: usize) -> Result<(), Exhausted> {
+        while self.alive() < count.min(self.most) && self.claim_start() {
+            self.launch().await.map_err(Exhausted::from)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the workers that wait for calls; the others end with theirs.
+    pub(super) fn wind_down(&self) {
+        let idle = {
+            let mut state = self.lock();
+            state.winding_down = true;
+            state
+                .idle
+                .iter()
+                .map(|seat| Arc::clone(seat.worker()))
+                .collect::<Vec<_>>()
+        };
+        idle.iter()
+            .filter(|worker| self.is_idle(worker))
+            .for_each(|worker| {
+                self.dismiss(worker);
+            });
+    }
+
+    /// Whether no seat of a worker has a call.
+    fn is_idle(&self, worker: &Arc<Worker>) -> bool {
+        let state = self.lock();
+        let theirs = state.idle.iter();
+        let theirs = theirs.filter(|seat| Arc::ptr_eq(seat.worker(), worker));
+        theirs.count() == self.plan.seats
     }
 
     /// Ends what nobody has used for long, and starts what is to be kept warm.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::host::Owned;
 use super::output::Printed;
 use super::start::Plan;
-use crate::call::Call;
+use crate::call::{Call, Listener, News};
 use crate::loader::Symbols;
 use crate::platform::{Process, ReplyMemory};
 
@@ -35,6 +35,7 @@ pub(super) struct Worker {
     killed_for: AtomicU32,
     blamed: AtomicBool,
     overweight: AtomicBool,
+    listener: Listener,
     /// Calls whose memory it may still read, although they are over.
     graves: Mutex<Vec<Arc<Call>>>,
 }
@@ -61,6 +62,7 @@ impl Worker {
             killed_for: AtomicU32::new(0),
             blamed: AtomicBool::new(false),
             overweight: AtomicBool::new(false),
+            listener: plan.listener.clone(),
             graves: Mutex::default(),
         })
     }
@@ -156,6 +158,7 @@ impl Worker {
             .is_err()
         {
             self.process.kill();
+            self.listener.tell(News::ForcedKill);
             self.process.ended().await;
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::host::Workers;
 use super::protocol::{self, Aim};
 use super::start::{Plan, start};
+use crate::call::Listener;
 use crate::config::PluginConfig;
 use crate::names::PluginName;
 use crate::platform::{Attempt, own_binary};
@@ -57,6 +58,7 @@ pub async fn prove(host: &Arc<Workers>) -> Result<Proof, String> {
         check_output: false,
         reply: 1 << 16,
         limit: WITHIN,
+        listener: Listener::nobody(),
     };
     let started = start(host, &plan)
         .await

@@ -14,7 +14,7 @@ use super::host::{Fresh, Workers};
 use super::process::Worker;
 use super::protocol::{self, Aim, BadFrame, FromWorker, Load, NO_CALL, Readiness, ToWorker};
 use super::seat::Seat;
-use crate::call::Exhausted;
+use crate::call::{Exhausted, Listener};
 use crate::loader::Rejection;
 use crate::names::PluginName;
 use crate::platform::{
@@ -43,6 +43,8 @@ pub(super) struct Plan {
     pub(super) reply: usize,
     /// How long it may take.
     pub(super) limit: Duration,
+    /// Who hears what becomes of its workers.
+    pub(super) listener: Listener,
 }
 
 /// A worker that can begin.
