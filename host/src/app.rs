@@ -79,9 +79,9 @@ impl App {
     /// When the state folder or the plugins folder cannot be used.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let lock = lock(&config.state)?;
-        let area = StagingArea::open(&config.state)?;
+        let area = Arc::new(StagingArea::open(&config.state)?);
         let scan = loader::scan(&config.plugins.dir, &area)?;
-        area.forget_others(&scan.staged);
+        area.keep_only(&scan.staged.iter().map(|staged| staged.digest).collect());
         let registry = Arc::new(PluginRegistry::default());
         let limits = InputLimits {
             max_pixels: config.server.max_pixels,

@@ -70,7 +70,7 @@ impl Serialize for PluginName {
 pub struct BadName(String);
 
 /// One build of a plugin: the SHA-256 of its file.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -87,6 +87,34 @@ impl Digest {
             .collect()
     }
 }
+
+/// From the 64 lower-case hex digits that it prints as.
+impl FromStr for Digest {
+    type Err = BadDigest;
+
+    fn from_str(text: &str) -> Result<Self, BadDigest> {
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let byte = |pair: &[u8]| Some(value(pair[0])? << 4 | value(pair[1])?);
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes = pairs
+            .iter()
+            .map(|pair| byte(pair))
+            .collect::<Option<Vec<_>>>();
+        match bytes.map(<[u8; 32]>::try_from) {
+            Some(Ok(bytes)) if rest.is_empty() => Ok(Self(bytes)),
+            _ => Err(BadDigest(excerpt(text))),
+        }
+    }
+}
+
+/// Text that is no digest.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is no SHA-256: 64 of 0-9 and a-f")]
+pub struct BadDigest(String);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,5 +284,24 @@ mod tests {
         let digest = Digest::new([0xab; 32]);
         assert_eq!(digest.short(), "abababababab");
         assert_eq!(digest.to_string().len(), 64);
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_prints() {
+        let digest = Digest::new(std::array::from_fn(|at| u8::try_from(at * 8).unwrap()));
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        for bad in [
+            "",
+            "00",
+            &"0".repeat(63),
+            &"0".repeat(65),
+            &"0".repeat(66),
+            &"A".repeat(64),
+            &"g".repeat(64),
+            &"+1".repeat(32),
+            &"é".repeat(32),
+        ] {
+            bad.parse::<Digest>().unwrap_err();
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Host {
     pub(crate) fn new(runtime: &Runtime, plugin: &str, settings: &str) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let config = config(scratch.path(), plugin, settings);
-        let area = StagingArea::open(scratch.path()).unwrap();
+        let area = Arc::new(StagingArea::open(scratch.path()).unwrap());
         let scan = loader::scan(&config.plugins.dir, &area).unwrap();
         let registry = Arc::new(PluginRegistry::default());
         let limits = InputLimits {

@@ -1,5 +1,7 @@
 //! `bulkhead plugins`: what a folder holds, read without running any of it.
 
+use std::sync::Arc;
+
 use clap::Args;
 use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
@@ -27,7 +29,7 @@ impl Plugins {
             .common
             .settings(None, Some(scratch.path().to_owned()))?;
         let area = StagingArea::open(scratch.path()).map_err(|error| unavailable(&error))?;
-        let scan = loader::scan(&config.plugins.dir, &area)?;
+        let scan = loader::scan(&config.plugins.dir, &Arc::new(area))?;
         if self.json {
             print::line(&format!("{:#}", document(&scan)));
         } else {

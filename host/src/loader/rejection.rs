@@ -1,5 +1,8 @@
 //! Why a file is not served: what was found, what was expected, what to do. Decides nothing itself.
 
+use std::io;
+use std::path::Path;
+
 use thiserror::Error;
 
 use super::manifest::ManifestError;
@@ -62,12 +65,34 @@ pub enum Rejection {
     DuplicateName { winner: String },
     #[error(transparent)]
     UnsafePermissions(#[from] Distrust),
+    /// Where its link leads: mended there, the file itself looks as before.
+    #[error(transparent)]
+    UnsafeTarget(Distrust),
     #[error("it is {found}, not a shared library; put a plugin's compiled library here")]
     NotALibrary { found: String },
     #[error("cannot {action}: {cause}")]
-    Unreadable { action: &'static str, cause: String },
+    Unreadable {
+        action: &'static str,
+        cause: String,
+        /// Whether that may end with the file as it is.
+        passing: bool,
+    },
     #[error("somebody wrote to it while it was read; it is tried again when it is still")]
     ChangedWhileReading,
+    #[error(
+        "no private copy of it could be kept in `{folder}`: {cause}; {mend}, and it is tried again"
+    )]
+    CopyFailed {
+        folder: String,
+        cause: String,
+        mend: &'static str,
+    },
+    #[error("its private copy is gone; put the file into the plugins folder again")]
+    CopyGone,
+    #[error(
+        "its private copy is damaged: its hash is {found} and should be {expected}; put the file into the plugins folder again"
+    )]
+    CopyDamaged { found: String, expected: String },
     #[error("the system's loader refused it: {detail}; build it for this system")]
     LoadFailed { detail: String },
     #[error("it needs the library `{library}`, which this system lacks; install it")]
@@ -114,10 +139,13 @@ impl Rejection {
             Self::ManifestInvalid(_) => "manifest_invalid",
             Self::AbiVersion { .. } => "abi_version",
             Self::DuplicateName { .. } => "duplicate_name",
-            Self::UnsafePermissions(_) => "unsafe_permissions",
+            Self::UnsafePermissions(_) | Self::UnsafeTarget(_) => "unsafe_permissions",
             Self::NotALibrary { .. } => "not_a_library",
             Self::Unreadable { .. } => "unreadable",
             Self::ChangedWhileReading => "changed_while_reading",
+            Self::CopyFailed { .. } => "copy_failed",
+            Self::CopyGone => "copy_gone",
+            Self::CopyDamaged { .. } => "copy_damaged",
             Self::LoadFailed { .. } => "load_failed",
             Self::MissingDependency { .. } => "missing_dependency",
             Self::AbiLayout { .. } => "abi_layout",
@@ -148,9 +176,38 @@ impl Rejection {
         Self::LoadHung { limit_ms }
     }
 
-    pub(super) fn unreadable(action: &'static str, error: &std::io::Error) -> Self {
-        let cause = error.to_string();
-        Self::Unreadable { action, cause }
+    /// The file could not be read. Who may read it shows in its state; all else may be the host's own lack of
+    /// descriptors or memory, a weak disk, or a link whose end is missing for now.
+    pub(super) fn unreadable(action: &'static str, error: &io::Error) -> Self {
+        Self::Unreadable {
+            action,
+            cause: error.to_string(),
+            passing: error.kind() != io::ErrorKind::PermissionDenied,
+        }
+    }
+
+    /// The folder of private copies did not take another.
+    pub(super) fn copy_failed(folder: &Path, error: &io::Error) -> Self {
+        let mend = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+            _ => "see that the host can write there",
+        };
+        Self::CopyFailed {
+            folder: folder.display().to_string(),
+            cause: error.to_string(),
+            mend,
+        }
+    }
+
+    /// Whether the same file may be taken later, without a change that shows in its state.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreadable { passing, .. } => *passing,
+            other => matches!(
+                other,
+                Self::ChangedWhileReading | Self::CopyFailed { .. } | Self::UnsafeTarget(_)
+            ),
+        }
     }
 
     /// The code and the text: what `details.reason` says.
@@ -208,5 +265,35 @@ mod tests {
             },
             "needs_newer_glibc: it needs glibc 9.99 and this system has 2.36; build it on an older system",
         );
+        check(
+            Rejection::copy_failed(Path::new("/state"), &io::ErrorKind::StorageFull.into()),
+            "copy_failed: no private copy of it could be kept in `/state`: no storage space; make room there, and it is tried again",
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_passes_is_told_from_what_the_file_itself_must_mend() {
+        use rustix::io::Errno;
+
+        let check = |rejection: Rejection, expected| {
+            assert_eq!(rejection.is_passing(), expected, "{rejection}");
+        };
+        for (error, passes) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::IO, true),
+            (Errno::NOENT, true),
+            (Errno::ACCESS, false),
+            (Errno::PERM, false),
+        ] {
+            check(Rejection::unreadable("open it", &error.into()), passes);
+        }
+        for error in [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::ACCESS] {
+            check(Rejection::copy_failed(Path::new("/"), &error.into()), true);
+        }
+        check(Rejection::ChangedWhileReading, true);
+        check(Rejection::NoManifest, false);
+        check(Rejection::CopyGone, false);
     }
 }

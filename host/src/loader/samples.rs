@@ -1,5 +1,6 @@
 //! Plugins for tests: small libraries that the C compiler makes, whole or wrong in one way.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -172,6 +173,27 @@ pub(crate) fn compile<S: AsRef<std::ffi::OsStr>>(arguments: &[S], flags: &[&str]
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// The names in `folder` that were opened meanwhile.
+#[cfg(target_os = "linux")]
+pub(crate) fn opened_during(folder: &Path, action: impl FnOnce()) -> BTreeSet<String> {
+    use rustix::fs::inotify;
+
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watch, folder, inotify::WatchFlags::OPEN).unwrap();
+    action();
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&watch, &mut buffer);
+    let mut names = BTreeSet::new();
+    while let Ok(event) = events.next() {
+        names.extend(
+            event
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+    }
+    names
 }
 
 fn list(bytes: &[u8]) -> String {

@@ -1,26 +1,30 @@
 //! A folder of files becomes plugins and refusals, the same ones for the same folder. Runs no foreign code, opens
 //! only names that plugins have, and one bad file never hides the others.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::rejection::{Refused, Rejection};
-use super::staging::{Staged, StagingArea, is_plugin_name};
+use super::catalog::Catalog;
+use super::rejection::Refused;
+use super::staging::{Staged, StagingArea};
 use super::trust::{self, Distrust, FolderTrust};
-use crate::names::PluginName;
 
 /// What a folder holds, each part sorted by the name of the file.
 #[derive(Debug, Default)]
 pub struct Scan {
     /// Plugins, each name once.
-    pub staged: Vec<Staged>,
+    pub staged: Vec<Arc<Staged>>,
+    /// Files of `staged` whose present content is refused, and why: what is staged of them is their last good content.
+    pub held: Vec<Refused>,
     /// Files that are not served, and why.
     pub refused: Vec<Refused>,
+    /// Whether a reason among them may pass with the folder as it is: another look is worth while.
+    pub retry: bool,
 }
 
 /// The folder itself cannot be used.
@@ -51,31 +55,21 @@ pub enum ScanError {
 ///
 /// # Errors
 /// [`ScanError`] when the folder itself cannot be used; a bad file in it is part of the answer.
-pub fn scan(folder: &Path, area: &StagingArea) -> Result<Scan, ScanError> {
+pub fn scan(folder: &Path, area: &Arc<StagingArea>) -> Result<Scan, ScanError> {
+    let real = trusted(folder)?;
+    let names = names(&real).map_err(|error| ScanError::of(folder, error))?;
+    let files = names.into_iter().map(|name| (name, ()));
+    Ok(Catalog::new(Arc::clone(area)).take(&real, files))
+}
+
+/// Where `folder` really is, if nobody else may put files into it.
+pub(super) fn trusted(folder: &Path) -> Result<PathBuf, ScanError> {
     let failed = |error| ScanError::of(folder, error);
     let real = folder.canonicalize().map_err(failed)?;
     match trust::folder(&real) {
-        FolderTrust::Trusted => {}
-        FolderTrust::Distrusted(distrust) => return Err(distrust.into()),
-        FolderTrust::Unreadable(error) => return Err(failed(error)),
-    }
-    let files = plugin_files(&real).map_err(failed)?;
-    // One after the other: over a thousand files on two busy cores, a second thread made no difference.
-    Ok(Scan::of(files.iter().map(|file| area.stage(file))))
-}
-
-impl Scan {
-    /// Sorts outcomes that come in the order of their files' names.
-    fn of(outcomes: impl Iterator<Item = Result<Staged, Refused>>) -> Self {
-        let mut scan = Self::default();
-        let mut winners = HashMap::new();
-        for outcome in outcomes {
-            match outcome.and_then(|staged| first_of_its_name(staged, &mut winners)) {
-                Ok(staged) => scan.staged.push(staged),
-                Err(refused) => scan.refused.push(refused),
-            }
-        }
-        scan
+        FolderTrust::Trusted => Ok(real),
+        FolderTrust::Distrusted(distrust) => Err(distrust.into()),
+        FolderTrust::Unreadable(error) => Err(failed(error)),
     }
 }
 
@@ -89,35 +83,9 @@ impl ScanError {
     }
 }
 
-fn first_of_its_name(
-    staged: Staged,
-    winners: &mut HashMap<PluginName, String>,
-) -> Result<Staged, Refused> {
-    match winners.entry(staged.manifest.name.clone()) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(staged.file_name.clone());
-            Ok(staged)
-        }
-        Entry::Occupied(winner) => Err(Refused {
-            file: staged.file_name,
-            plugin: Some(staged.manifest.name),
-            rejection: Rejection::DuplicateName {
-                winner: winner.get().clone(),
-            },
-        }),
-    }
-}
-
-fn plugin_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if is_plugin_name(&entry.file_name()) {
-            files.push(entry.path());
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = fs::read_dir(folder)?;
+    entries.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 mod source;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -84,58 +85,103 @@ impl StagingArea {
     /// [`Refused`] with the plugin's name where the file has one.
     pub fn stage(&self, file: &Path) -> Result<Staged, Refused> {
         let file_name = file.file_name().unwrap_or(file.as_os_str());
-        let file_name = file_name.to_string_lossy().into_owned();
-        let refused = |plugin, rejection| Refused {
-            file: file_name.clone(),
-            plugin,
-            rejection,
+        let file_name = file_name.to_string_lossy();
+        let bytes = source::read(file).map_err(|rejection| refused(&file_name, None, rejection))?;
+        let staged = self.judge(&file_name, &bytes)?;
+        match self.keep(&bytes, &staged.path) {
+            Ok(()) => Ok(staged),
+            Err(error) => {
+                let rejection = Rejection::copy_failed(&self.folder, &error);
+                Err(refused(&file_name, Some(staged.manifest.name), rejection))
+            }
+        }
+    }
+
+    /// Checks the copy that was kept of the file with this hash: a build that the plugins folder need not hold any
+    /// more. It is told by `file_name`, the name that the operator's file had.
+    ///
+    /// # Errors
+    /// [`Refused`] when the copy is gone or damaged, and when this host would not have taken it in the first place.
+    pub fn restage(&self, digest: Digest, file_name: &str) -> Result<Staged, Refused> {
+        let bytes = self
+            .kept(digest)
+            .map_err(|rejection| refused(file_name, None, rejection))?;
+        self.judge(file_name, &bytes)
+    }
+
+    /// Removes every copy but those with these hashes, and what a staging that was cut short has left. Only for
+    /// whoever stages, between two stagings. A copy that cannot be removed is no harm.
+    pub fn keep_only(&self, kept: &HashSet<Digest>) {
+        let Ok(found) = fs::read_dir(&self.folder) else {
+            return;
         };
-        let bytes = source::read(file).map_err(|rejection| refused(None, rejection))?;
-        let manifest = static_check(&bytes)
-            .map_err(|rejection| refused(name_despite(&rejection, &bytes), rejection))?;
-        let digest = Digest::new(Sha256::digest(&bytes).into());
-        let path = self.keep(&bytes, digest).map_err(|error| {
-            let plugin = Some(manifest.name.clone());
-            refused(plugin, Rejection::unreadable("keep a private copy", &error))
-        })?;
-        let size = bytes.len() as u64;
+        let kept: HashSet<_> = kept.iter().map(|digest| self.place(*digest)).collect();
+        for path in found.flatten().map(|file| file.path()) {
+            if !kept.contains(&path) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// What a file with these bytes is, or is not, once its copy is kept.
+    fn judge(&self, file_name: &str, bytes: &[u8]) -> Result<Staged, Refused> {
+        let manifest = static_check(bytes)
+            .map_err(|rejection| refused(file_name, name_despite(&rejection, bytes), rejection))?;
+        let digest = digest(bytes);
         Ok(Staged {
-            file_name,
-            path,
+            file_name: file_name.to_owned(),
+            path: self.place(digest),
             digest,
             manifest,
-            size,
+            size: bytes.len() as u64,
         })
     }
 
-    /// Removes every copy but those of `staged`: what earlier runs have left behind. Only for whoever
-    /// has the state folder to itself. A copy that cannot be removed is no harm.
-    pub fn forget_others(&self, staged: &[Staged]) {
-        let Ok(copies) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        let stays = |path: &Path| staged.iter().any(|staged| staged.path == path);
-        for path in copies
-            .flatten()
-            .map(|copy| copy.path())
-            .filter(|path| !stays(path))
-        {
-            let _ = fs::remove_file(path);
+    /// A copy that is there already stays: workers that run it share its memory.
+    fn keep(&self, bytes: &[u8], path: &Path) -> io::Result<()> {
+        if holds(path, bytes) {
+            return Ok(());
+        }
+        let mut copy = Builder::new()
+            .prefix(".staging-")
+            .tempfile_in(&self.folder)?;
+        copy.write_all(bytes)?;
+        make_read_only(&copy)?;
+        copy.persist(path)?;
+        Ok(())
+    }
+
+    fn kept(&self, expected: Digest) -> Result<Vec<u8>, Rejection> {
+        let bytes = fs::read(self.place(expected)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Rejection::CopyGone,
+            _ => Rejection::unreadable("read its private copy", &error),
+        })?;
+        let found = digest(&bytes);
+        if found == expected {
+            Ok(bytes)
+        } else {
+            Err(Rejection::CopyDamaged {
+                found: found.short(),
+                expected: expected.short(),
+            })
         }
     }
 
-    /// A copy that is there already stays: workers that run it share its memory.
-    fn keep(&self, bytes: &[u8], digest: Digest) -> io::Result<PathBuf> {
-        let path = self.folder.join(format!("{digest}{SUFFIX}"));
-        if !holds(&path, bytes) {
-            let mut copy = Builder::new()
-                .prefix(".staging-")
-                .tempfile_in(&self.folder)?;
-            copy.write_all(bytes)?;
-            make_read_only(&copy)?;
-            copy.persist(&path)?;
-        }
-        Ok(path)
+    fn place(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{digest}{SUFFIX}"))
+    }
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    Digest::new(Sha256::digest(bytes).into())
+}
+
+fn refused(file: &str, plugin: Option<PluginName>, rejection: Rejection) -> Refused {
+    let file = file.to_owned();
+    Refused {
+        file,
+        plugin,
+        rejection,
     }
 }
 
@@ -184,7 +230,7 @@ fn make_read_only(_: &NamedTempFile) -> io::Result<()> {
 }
 
 /// Whether a name in the plugins folder is one that plugins have: `.x.so`, `x.so~`, `x.so.tmp` and `X.SO` are none.
-pub(super) fn is_plugin_name(name: &OsStr) -> bool {
+pub fn is_plugin_name(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     !name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
 }

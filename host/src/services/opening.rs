@@ -15,9 +15,9 @@ use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
 /// The plugin in a staged file, which nobody has opened yet. Its code runs in `workers`, unless the
 /// operator trusts it.
-pub(super) fn plugin(workers: &Arc<Workers>, staged: Staged, config: PluginConfig) -> Plugin {
+pub(super) fn plugin(workers: &Arc<Workers>, staged: Arc<Staged>, config: PluginConfig) -> Plugin {
     let declaration = declaration(&staged);
-    let (workers, staged, settings) = (Arc::clone(workers), Arc::new(staged), config.clone());
+    let (workers, settings) = (Arc::clone(workers), config.clone());
     let open = move || {
         let (workers, staged) = (Arc::clone(&workers), Arc::clone(&staged));
         open(workers, staged, settings.clone()).boxed()

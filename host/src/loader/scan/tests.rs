@@ -3,11 +3,10 @@ use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use rustix::fs::inotify;
 use tempfile::TempDir;
 
 use super::*;
-use crate::loader::samples::{self, chmod, good, named, write};
+use crate::loader::samples::{self, chmod, good, named, opened_during, write};
 
 #[test]
 fn a_folder_gives_its_plugins_and_its_refusals() {
@@ -153,7 +152,7 @@ fn fd_22_a_thousand_files_are_scanned_in_time() {
 }
 
 /// A folder `plugins` in a folder of its own, and a state beside it.
-struct Fixture(TempDir, PathBuf, StagingArea);
+struct Fixture(TempDir, PathBuf, Arc<StagingArea>);
 
 impl Fixture {
     fn new() -> Self {
@@ -162,7 +161,7 @@ impl Fixture {
         std::fs::create_dir(&folder).unwrap();
         chmod(&folder, 0o755);
         let area = StagingArea::open(&root.path().join("state")).unwrap();
-        Self(root, folder, area)
+        Self(root, folder, Arc::new(area))
     }
 
     fn folder(&self) -> &Path {
@@ -193,22 +192,4 @@ impl Fixture {
         let error = self.scan().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}\nshould say: {expected}");
     }
-}
-
-/// The names in `folder` that were opened meanwhile.
-fn opened_during(folder: &Path, action: impl FnOnce()) -> BTreeSet<String> {
-    let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
-    inotify::add_watch(&watch, folder, inotify::WatchFlags::OPEN).unwrap();
-    action();
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-    let mut events = inotify::Reader::new(&watch, &mut buffer);
-    let mut names = BTreeSet::new();
-    while let Ok(event) = events.next() {
-        names.extend(
-            event
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned()),
-        );
-    }
-    names
 }

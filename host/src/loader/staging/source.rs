@@ -51,7 +51,7 @@ fn trusted_target(path: &Path) -> Result<(), Rejection> {
     let target = path.canonicalize().map_err(unreadable)?;
     match target.parent().map(trust::folder) {
         None | Some(FolderTrust::Trusted) => Ok(()),
-        Some(FolderTrust::Distrusted(distrust)) => Err(distrust.into()),
+        Some(FolderTrust::Distrusted(distrust)) => Err(Rejection::UnsafeTarget(distrust)),
         Some(FolderTrust::Unreadable(error)) => Err(unreadable(error)),
     }
 }

@@ -1,9 +1,10 @@
 use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::loader::samples::{self, chmod, good, write};
+use crate::loader::samples::{self, chmod, good, named, write};
 
 #[test]
 fn a_good_library_is_kept_under_its_hash() {
@@ -39,14 +40,108 @@ fn equal_files_share_a_copy_and_a_damaged_copy_is_replaced() {
 }
 
 #[test]
-fn what_earlier_runs_left_behind_is_removed() {
+fn what_is_not_kept_is_removed() {
     let (folder, area) = fixture();
-    let staged = area.stage(&write(folder.path(), "a.so", good())).unwrap();
+    let stage = |name, bytes: &[u8]| area.stage(&write(folder.path(), name, bytes)).unwrap();
+    let (kept, other) = (stage("a.so", good()), stage("b.so", &named("sample-0001")));
     write(&area.folder, "0123.so", b"an older build");
     write(&area.folder, ".staging-abc", b"half a copy");
-    area.forget_others(std::slice::from_ref(&staged));
+    area.keep_only(&HashSet::from([kept.digest, digest(b"never seen")]));
     assert_eq!(left(&area), 1);
-    assert!(staged.path.exists());
+    assert!(kept.path.exists() && !other.path.exists());
+    area.stage(&folder.path().join("b.so")).unwrap();
+    assert!(other.path.exists(), "it is kept again when it is staged");
+}
+
+#[test]
+fn a_kept_copy_is_as_good_as_its_file() {
+    let (folder, area) = fixture();
+    let file = write(folder.path(), "a.so", good());
+    let staged = area.stage(&file).unwrap();
+    fs::remove_file(file).unwrap();
+    let again = area.restage(staged.digest, "a.so").unwrap();
+    assert_eq!(format!("{again:?}"), format!("{staged:?}"));
+}
+
+#[test]
+fn a_kept_copy_that_is_gone_or_damaged_is_refused() {
+    let (folder, area) = fixture();
+    let file = write(folder.path(), "a.so", good());
+    let Staged { digest, path, .. } = area.stage(&file).unwrap();
+    let check = |expected: &str| {
+        let refused = area.restage(digest, "a.so").unwrap_err().to_string();
+        assert!(refused.starts_with(expected), "{refused}");
+    };
+    let damage = |bytes: &[u8]| {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    };
+    damage(&good()[1..]);
+    check("a.so: copy_damaged: its private copy is damaged: its hash is ");
+    damage(&named("sample-0001"));
+    check("a.so: copy_damaged: ");
+    damage(b"");
+    check("a.so: copy_damaged: ");
+    fs::remove_file(&path).unwrap();
+    check("a.so: copy_gone: ");
+    area.stage(&file).unwrap();
+    area.restage(digest, "a.so").unwrap();
+}
+
+#[test]
+fn a_copy_that_this_host_would_not_take_is_not_taken_back() {
+    let (_folder, area) = fixture();
+    let bytes = b"a library of another time";
+    fs::write(area.place(digest(bytes)), bytes).unwrap();
+    let refused = area.restage(digest(bytes), "a.so").unwrap_err();
+    assert_eq!(refused.rejection.reason(), "not_a_library");
+}
+
+/// The child of the test below: its state is a file system without room for a plugin.
+#[test]
+#[ignore = "runs where the test below has mounted a small file system"]
+fn on_a_full_disk() {
+    let state = PathBuf::from(std::env::var_os("BULKHEAD_TEST_FULL_DISK").unwrap());
+    let folder = samples::folder();
+    let area = StagingArea::open(&state).unwrap();
+    let refused = area
+        .stage(&write(folder.path(), "a.so", good()))
+        .unwrap_err();
+    assert_eq!(refused.plugin.as_ref().unwrap().as_str(), samples::NAME);
+    let text = refused.to_string();
+    assert!(
+        text.contains("copy_failed: no private copy of it could be kept in `"),
+        "{text}"
+    );
+    assert!(text.contains("No space left on device"), "{text}");
+    assert!(
+        text.ends_with("; make room there, and it is tried again"),
+        "{text}"
+    );
+    assert!(refused.rejection.is_passing());
+    assert_eq!(left(&area), 0, "no half of a copy stays");
+    println!("it was full");
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_of_a_copy_stays() {
+    let state = samples::folder();
+    let script = r#"mount -t tmpfs -o size=8k none "$BULKHEAD_TEST_FULL_DISK" || exit 77
+        exec "$0" --exact loader::staging::tests::on_a_full_disk --ignored --nocapture"#;
+    let child = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env("BULKHEAD_TEST_FULL_DISK", state.path())
+        .output();
+    match child {
+        Ok(child) if child.status.code() == Some(0) => {
+            let said = String::from_utf8_lossy(&child.stdout);
+            assert!(said.contains("it was full"), "{said}");
+        }
+        // Its own message is in the output of libtest.
+        Ok(child) if child.status.code() == Some(101) => panic!("{child:?}"),
+        other => eprintln!("nothing can be mounted here: {other:?}"),
+    }
 }
 
 #[test]
@@ -147,6 +242,11 @@ fn fd_17_a_link_into_a_folder_that_others_can_write_is_refused() {
     area.stage(&link).unwrap();
     chmod(&open, 0o777);
     check(&area, &link, "unsafe_permissions", "open'");
+    // No change of the file itself tells when that is mended.
+    assert!(area.stage(&link).unwrap_err().rejection.is_passing());
+    chmod(&open, 0o755);
+    chmod(&open.join("real"), 0o666);
+    assert!(!area.stage(&link).unwrap_err().rejection.is_passing());
 }
 
 fn fixture() -> (tempfile::TempDir, StagingArea) {
