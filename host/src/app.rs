@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
+use crate::events::EventLog;
 use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
 use crate::lane::worker::{self, Workers};
@@ -184,6 +185,7 @@ impl App {
             analysis: Arc::clone(&self.analysis),
             jobs: Arc::clone(&self.jobs),
             plugins: Arc::clone(&self.plugins),
+            events: Arc::new(EventLog::starting()),
             state: Arc::clone(&state),
             budget: Budget::new(self.config.server.budget()),
         };

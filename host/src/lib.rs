@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod envelope;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod lane;

@@ -9,6 +9,7 @@
 pub mod c;
 pub mod cli;
 pub mod daemon;
+pub mod events;
 pub mod fixtures;
 pub mod folder;
 pub mod inotify;

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("error", &[]),
     ("budget", &["error"]),
+    ("events", &["names"]),
     ("platform", &[]),
     ("record", &[]),
     ("config", &["names"]),
@@ -88,6 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "call",
             "envelope",
             "error",
+            "events",
             "jobs",
             "names",
             "registry",
@@ -100,6 +102,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "budget",
             "config",
+            "events",
             "http",
             "jobs",
             "lane",

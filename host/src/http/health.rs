@@ -1,50 +1,64 @@
 //! Whether the host is alive, and whether it is ready. Their documents are no envelopes: what they
 //! tell is no error of the request.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::Api;
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, PluginStatus, RefusedStatus};
 use crate::services::PluginManagementService;
 
-const STARTING: u8 = 0;
-const READY: u8 = 1;
-const DRAINING: u8 = 2;
-
 /// Where the host is in its life, as `app` says. It only goes forward.
 #[derive(Debug)]
-pub struct ServerState(AtomicU8);
+pub struct ServerState(watch::Sender<Life>);
+
+/// In the order of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Life {
+    Starting,
+    Ready,
+    Draining,
+}
 
 impl ServerState {
     /// A host that is still being built up.
     pub fn starting() -> Self {
-        Self(AtomicU8::new(STARTING))
+        Self(watch::Sender::new(Life::Starting))
     }
 
     /// It is built up. Without effect on a host that is stopping already.
     pub fn ready(&self) {
-        self.0.fetch_max(READY, Ordering::Relaxed);
+        self.advance(Life::Ready);
     }
 
     /// It stops.
     pub fn draining(&self) {
-        self.0.fetch_max(DRAINING, Ordering::Relaxed);
+        self.advance(Life::Draining);
+    }
+
+    /// Until the host stops: for answers that have no end of their own.
+    pub(super) async fn until_draining(&self) {
+        let mut life = self.0.subscribe();
+        // The sender is `self`, so that this ends with the stop only.
+        let _ = life.wait_for(|life| *life == Life::Draining).await;
+    }
+
+    fn advance(&self, to: Life) {
+        self.0.send_modify(|life| *life = to.max(*life));
     }
 
     /// Why requests should go elsewhere, if so.
     fn not_ready(&self, missing: &[PluginName]) -> Option<&'static str> {
-        match self.0.load(Ordering::Relaxed) {
-            STARTING => Some("starting"),
-            READY if missing.is_empty() => None,
-            READY => Some("not_ready"),
-            _ => Some("draining"),
+        match *self.0.borrow() {
+            Life::Starting => Some("starting"),
+            Life::Ready if missing.is_empty() => None,
+            Life::Ready => Some("not_ready"),
+            Life::Draining => Some("draining"),
         }
     }
 }

@@ -4,11 +4,13 @@
 mod analyze;
 mod answer;
 mod edge;
+mod events;
 mod health;
 mod jobs;
 mod linger;
 mod origin;
 mod plugins;
+mod query;
 mod request_id;
 mod server;
 mod status;
@@ -23,6 +25,7 @@ pub use health::ServerState;
 pub use server::{ServerLimits, Shutdown, serve};
 
 use crate::budget::Budget;
+use crate::events::EventLog;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 
 /// What the routes call.
@@ -34,6 +37,8 @@ pub struct Services {
     pub jobs: Arc<JobManagementService>,
     /// Where plugins are looked at.
     pub plugins: Arc<PluginManagementService>,
+    /// What has happened.
+    pub events: Arc<EventLog>,
     /// Whether requests are welcome.
     pub state: Arc<ServerState>,
     /// How many bytes of requests are borne.
@@ -65,6 +70,7 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}", get(plugins::look_up))
         .route("/v1/plugins/{name}/enable", post(plugins::enable))
         .route("/v1/plugins/{name}/disable", post(plugins::disable))
+        .route("/v1/events", get(events::follow))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     guarded(routes.with_state(Api { services, limits }))

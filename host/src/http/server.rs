@@ -1,9 +1,11 @@
 //! The server loop: accepts connections within bounds, and lets those in flight end when it stops.
 //! Knows nothing of what is served.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,6 +31,14 @@ const CANCELLED_WITHIN: Duration = Duration::from_millis(500);
 
 /// How long connections may take to hear that they are over.
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long a client may take, when the server stops, to read the rest of an answer that would never have ended.
+const ENDLESS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Marks an answer, by its extensions, as one that ends when the server stops, and not before. It then ends of itself,
+/// but a client that does not read keeps it from being sent: no stop waits for that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
 
 /// What clients may ask of the server.
 #[derive(Clone, Copy, Debug)]
@@ -159,15 +169,21 @@ async fn carry(stream: TcpStream, server: Server, _place: OwnedSemaphorePermit) 
     // Answers are written whole: there is nothing to be gained by waiting for more.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Lingering::new(stream, phases.clone()));
-    let service = service_fn(move |request: Request<Incoming>| {
-        router.clone().oneshot(request.map(Body::new))
+    let is_endless = AtomicBool::new(false);
+    let service = service_fn(async |request: Request<Incoming>| {
+        let answer = router.clone().oneshot(request.map(Body::new)).await?;
+        let marked = answer.extensions().get::<Endless>().is_some();
+        is_endless.store(marked, Ordering::Relaxed);
+        Ok::<_, Infallible>(answer)
     });
     let mut connection = pin!(protocol(limits).serve_connection(io, service));
     loop {
+        let is_draining = *phases.borrow() == Phase::Draining;
         tokio::select! {
             ended = connection.as_mut() => {
                 return ended.unwrap_or_else(|error| debug!(%error, "connection ended badly"));
             }
+            () = tokio::time::sleep(ENDLESS_WITHIN), if is_draining && is_endless.load(Ordering::Relaxed) => return,
             told = phases.changed() => match (told, *phases.borrow_and_update()) {
                 (Ok(()), Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 (Ok(()), Phase::Serving) => {}

@@ -9,7 +9,7 @@ use crate::names::nearest;
 const MAX_NAME: usize = 64;
 
 /// Says that there is no `kind` called `found`, and which of `known` may have been meant.
-pub(super) fn unknown(kind: &str, found: &str, known: &[&str]) -> String {
+pub(in crate::http) fn unknown(kind: &str, found: &str, known: &[&str]) -> String {
     let found: String = found.escape_debug().take(MAX_NAME).collect();
     match nearest(&found, known.iter().copied()) {
         Some(near) => format!("unknown {kind} `{found}`, did you mean `{near}`?"),
@@ -21,7 +21,7 @@ pub(super) fn unknown(kind: &str, found: &str, known: &[&str]) -> String {
 }
 
 /// Puts a value into its place, which must be empty.
-pub(super) fn put<T>(
+pub(in crate::http) fn put<T>(
     place: &mut Option<T>,
     value: T,
     kind: &str,

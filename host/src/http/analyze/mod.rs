@@ -3,7 +3,7 @@
 mod base64;
 mod body;
 mod deadline;
-mod fields;
+pub(super) mod fields;
 mod form;
 mod image;
 mod json;

@@ -1,13 +1,12 @@
 //! The query of a request: where a raw image has what the other bodies hold in themselves.
 
-use axum::extract::Query as Pairs;
 use axum::http::Uri;
 use serde_json::value::RawValue;
 
 use super::fields;
 use crate::error::CallError;
+use crate::http::query::{self, KIND};
 
-const KIND: &str = "query parameter";
 const PARAMETERS: [&str; 2] = ["plugin", "options"];
 
 /// What a query says.
@@ -25,11 +24,8 @@ pub(super) struct Query {
 /// `malformed_request` for a parameter that is unknown, there twice, no UTF-8, or no JSON where it
 /// must be.
 pub(super) fn read(uri: &Uri) -> Result<Query, CallError> {
-    let Pairs(pairs) = Pairs::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|rejection| CallError::malformed(rejection.body_text()))?;
     let (mut plugin, mut options, mut first) = (None, None, None);
-    for (name, value) in pairs {
-        check_text(&name, &value)?;
+    for (name, value) in query::pairs(uri)? {
         let (place, name) = match &*name {
             "plugin" => (&mut plugin, "plugin"),
             "options" => (&mut options, "options"),
@@ -57,13 +53,4 @@ impl Query {
             Err(CallError::malformed(problem))
         })
     }
-}
-
-/// The decoder replaces bytes that are no UTF-8, silently.
-fn check_text(name: &str, value: &str) -> Result<(), CallError> {
-    if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
-        let name: String = name.escape_debug().take(64).collect();
-        return Err(CallError::malformed(format!("{KIND} `{name}` is no UTF-8")));
-    }
-    Ok(())
 }

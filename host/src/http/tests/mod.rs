@@ -16,6 +16,7 @@ use super::{HttpLimits, ServerState, Services, router};
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::PluginConfig;
+use crate::events::EventLog;
 use crate::jobs::{MemoryStore, Retention};
 use crate::names::{Accepts, Digest, PluginName};
 use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedStatus, Serving};
@@ -27,6 +28,7 @@ mod bodies;
 mod budget;
 mod deadlines;
 mod edges;
+mod events;
 mod json;
 mod lanes;
 mod places;
@@ -148,6 +150,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         analysis: Arc::new(AnalysisService::new(Arc::clone(&jobs), default)),
         jobs,
         plugins,
+        events: Arc::new(EventLog::starting()),
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
     }

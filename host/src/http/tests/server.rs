@@ -8,12 +8,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
+use super::events::Host;
 use super::{MAX_BODY, app};
+use crate::events::{Event, Kind};
 use crate::http::{ServerLimits, Shutdown, serve};
 
 /// Longer than any test takes.
@@ -227,4 +229,57 @@ async fn beyond_the_limit_a_connection_waits_for_its_place() {
     let second = server.send(format!("{ask}Connection: close\r\n\r\n")).await;
     drop(first);
     check(&read(second).await, "200", "ok");
+}
+
+const FOLLOW: &str = "GET /v1/events?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Such that a stop that waits for a stream never ends.
+fn patient() -> ServerLimits {
+    ServerLimits {
+        drain: LONG,
+        header_timeout: LONG,
+        ..ServerLimits::default()
+    }
+}
+
+/// Stops a server as `app` does.
+async fn stop(server: Server, host: &Host) {
+    host.tell("host_stopping");
+    host.state.draining();
+    server.stop.send(()).unwrap();
+    server.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_streams_of_events() {
+    let host = Host::new();
+    let server = start(host.app.clone(), patient()).await;
+    let mut client = server.send(FOLLOW).await;
+    let mut some = [0; 12];
+    client.read_exact(&mut some).await.unwrap();
+    host.tell("found");
+    stop(server, &host).await;
+    let rest = read(client).await;
+    let (found, stopping) = (rest.find("event: found"), rest.find("event: host_stopping"));
+    assert!(found.is_some() && found < stopping, "{rest}");
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_does_not_read() {
+    let host = Host::new();
+    // More than the system takes for a client that takes nothing itself.
+    let reason = "x".repeat(2000);
+    for _ in 0..3500 {
+        host.log.tell(Event::of(Kind::Held).reason(&reason));
+    }
+    let server = start(host.app.clone(), patient()).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = socket.connect(server.address).await.unwrap();
+    client.write_all(FOLLOW.as_bytes()).await.unwrap();
+    let mut some = [0; 12];
+    client.read_exact(&mut some).await.unwrap();
+    stop(server, &host).await;
+    drop(client);
 }
