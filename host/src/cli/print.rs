@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
 
 /// How wide a table is where there is no terminal to fit it to, in characters.
 const WIDTH_OF_A_FILE: u16 = 120;
@@ -10,6 +11,11 @@ const WIDTH_OF_A_FILE: u16 = 120;
 /// A line on stdout.
 pub(super) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// A JSON document on stdout.
+pub(super) fn document(document: &Value) {
+    line(&format!("{document:#}"));
 }
 
 /// A line on stderr.
@@ -22,7 +28,7 @@ pub(super) fn to_people() -> bool {
     io::stdout().is_terminal()
 }
 
-/// An empty table that fits the terminal.
+/// An empty table that fits the terminal; without a header where that is empty.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
@@ -30,6 +36,8 @@ pub(super) fn table(header: &[&str]) -> Table {
     if !to_people() {
         table.set_width(WIDTH_OF_A_FILE);
     }
-    table.set_header(header);
+    if !header.is_empty() {
+        table.set_header(header);
+    }
     table
 }
