@@ -5,15 +5,21 @@
     reason = "a failure in here is a failed test, which says the line"
 )]
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use bulkhead_tests::cli::{self, Ended};
 use bulkhead_tests::daemon::{Daemon, IMAGE};
-use bulkhead_tests::fixtures::fixture;
+use bulkhead_tests::fixtures::{bulkhead, fixture};
 use bulkhead_tests::folder::Folder;
+use bulkhead_tests::process::Process;
 use bulkhead_tests::wait;
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -197,22 +203,110 @@ fn a_hangup_has_the_settings_read_again() {
         daemon.process().signal(Signal::HUP);
     };
     let told = |what: &str| wait::until(what, || daemon.log().contains(what).then_some(()));
-    assert!(!daemon.log().contains("plugin was disabled"));
+    let at = daemon.address().to_string();
+    plugins(&["disable", TINY, "--daemon", &at]);
+    plugins(&["enable", TINY, "--daemon", &at]);
 
     write("[log]\nlevel = 'info'\nformat = 'text'\n[server]\ndrain = '1s'");
     told("the configuration was read again");
     told("server.drain, log.format");
-    plugins(&["disable", TINY, "--daemon", &daemon.address().to_string()]);
+    assert!(!daemon.log().contains("plugin was"), "{}", daemon.log());
+    plugins(&["disable", TINY, "--daemon", &at]);
     told("plugin was disabled");
 
     write("[log]\nlevel = 'inof'");
     told("the configuration stays as it was");
     told("`inof` is no level: did you mean `info`?");
-    plugins(&["enable", TINY, "--daemon", &daemon.address().to_string()]);
+    plugins(&["enable", TINY, "--daemon", &at]);
     told("plugin was enabled");
 
     daemon.terminate();
     assert_eq!(daemon.exit_code(), Some(0));
+}
+
+/// The settings come through a pipe, so that the test knows when the host reads them.
+#[test]
+fn a_hangup_while_the_host_starts_is_carried_out_later() {
+    let folder = Folder::new();
+    let pipe = folder.beside("settings");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let mut host = Host::start(&folder, &pipe);
+    // Who reads its settings listens to signals.
+    let mut settings = host.reads(&pipe);
+    host.process().signal(Signal::HUP);
+    writeln!(settings, "[log]\nlevel = 'off'").unwrap();
+    drop(settings);
+    let stdout = host.0.stdout.take().unwrap();
+    told(&mut BufReader::new(stdout), "listening on ");
+
+    // One that comes while they are read is not lost.
+    let mut settings = host.reads(&pipe);
+    host.process().signal(Signal::HUP);
+    writeln!(settings, "[log]\nlevel = 'info'").unwrap();
+    drop(settings);
+    let mut stderr = BufReader::new(host.0.stderr.take().unwrap());
+    told(&mut stderr, "the configuration was read again");
+    let mut settings = host.reads(&pipe);
+    writeln!(settings, "[log]\nlevel = 'info'").unwrap();
+    drop(settings);
+    told(&mut stderr, "the configuration was read again");
+    host.process().signal(Signal::TERM);
+    let ended = wait::until("the host to end", || host.0.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+}
+
+/// Reads lines until one has this in it.
+fn told(stream: &mut impl BufRead, part: &str) {
+    let mut line = String::new();
+    while !line.contains(part) {
+        line.clear();
+        let read = stream.read_line(&mut line).unwrap();
+        assert_ne!(read, 0, "the host has ended before it said: {part}");
+    }
+}
+
+/// A host that starts, ended with its drop.
+struct Host(Child);
+
+impl Host {
+    fn start(folder: &Folder, config: &Path) -> Self {
+        let mut command = Command::new(bulkhead());
+        command
+            .env_clear()
+            .args(["serve", "--listen", "127.0.0.1:0", "--plugins"]);
+        command
+            .arg(folder.path())
+            .arg("--state")
+            .arg(folder.beside("state"));
+        command.arg("--config").arg(config);
+        let streams = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self(streams.spawn().unwrap())
+    }
+
+    fn process(&self) -> Process {
+        Process(i32::try_from(self.0.id()).unwrap())
+    }
+
+    /// The end of the pipe to write to, once the host reads from the other.
+    fn reads(&mut self, pipe: &Path) -> File {
+        wait::until("the host to read its settings", || {
+            assert_eq!(self.0.try_wait().unwrap(), None, "the host has ended");
+            let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+            let pipe = File::options().write(true).custom_flags(flags).open(pipe);
+            pipe.ok()
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It may have ended already; then both are no-ops.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A daemon with one plugin, and a file that is none.

@@ -28,7 +28,7 @@ pub(super) fn to_people() -> bool {
     io::stdout().is_terminal()
 }
 
-/// An empty table that fits the terminal; without a header where that is empty.
+/// An empty table that fits the terminal.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
@@ -36,8 +36,13 @@ pub(super) fn table(header: &[&str]) -> Table {
     if !to_people() {
         table.set_width(WIDTH_OF_A_FILE);
     }
-    if !header.is_empty() {
-        table.set_header(header);
-    }
+    table.set_header(header);
+    table
+}
+
+/// An empty table of names and their values, without lines between them.
+pub(super) fn pairs() -> Table {
+    let mut table = table(&[]);
+    table.load_style(presets::NOTHING);
     table
 }

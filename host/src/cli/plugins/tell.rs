@@ -164,7 +164,7 @@ const FACTS: [(&str, &str); 20] = [
 
 fn facts(status: &Value) -> Option<Table> {
     status["name"].as_str()?;
-    let mut table = print::table(&[]);
+    let mut table = print::pairs();
     for (label, path) in FACTS {
         if let Some(value) = status.pointer(path).and_then(text) {
             table.add_row([label, &value]);
