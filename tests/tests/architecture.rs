@@ -162,6 +162,8 @@ const SPAWNING: &[&str] = &[
 
 /// Where work goes to threads that may block.
 const BLOCKING: &[&str] = &[
+    // The configuration is a small file, but may lie anywhere.
+    "cli/reload.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
     // Small files, once a plugin.

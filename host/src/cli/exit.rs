@@ -12,9 +12,9 @@ use crate::loader::{ScanError, StagingError};
 pub(super) const HELP: &str = "\
 Exit codes:
   0   it worked
-  1   at least one picture could not be analysed
+  1   at least one picture could not be analysed, or the daemon refused what it was asked for
   2   the command line is wrong
-  69  the host cannot start: its address or its state folder is taken
+  69  the host cannot start: its address or its state folder is taken; or no daemon answers
   78  the configuration is wrong, the plugins folder cannot be used, or workers are not shut in as it says";
 
 /// How a command ended.
@@ -22,9 +22,9 @@ Exit codes:
 pub(super) enum Exit {
     /// It worked.
     Success,
-    /// At least one picture could not be analysed.
+    /// At least one picture could not be analysed, or the daemon refused.
     Failed,
-    /// The host cannot start for now (`EX_UNAVAILABLE`).
+    /// The host cannot start for now, or no daemon answers (`EX_UNAVAILABLE`).
     Unavailable,
     /// What the operator has set up is wrong (`EX_CONFIG`).
     Config,

@@ -1,10 +1,12 @@
 //! The command line: one file per command. Results go to stdout, all else to stderr.
 
 mod analyze;
+mod daemon;
 mod exit;
 mod logs;
 mod plugins;
 mod print;
+mod reload;
 mod serve;
 
 use std::net::SocketAddr;
@@ -31,7 +33,7 @@ enum Command {
     Serve(serve::Serve),
     /// Run a plugin on pictures, without a daemon
     Analyze(analyze::Analyze),
-    /// Show what a folder of plugins holds, without running any of it
+    /// Show what a folder of plugins holds, without running any of it, or what a daemon serves
     Plugins(plugins::Plugins),
 }
 
@@ -53,13 +55,18 @@ impl Common {
         listen: Option<SocketAddr>,
         state: Option<PathBuf>,
     ) -> Result<Config, Failure> {
+        config::read(&self.sources(listen, state)).map_err(Failure::from)
+    }
+
+    /// The sources themselves, for who reads them more than once.
+    fn sources(self, listen: Option<SocketAddr>, state: Option<PathBuf>) -> Sources {
         let overrides = Overrides {
             plugins: self.plugins,
             state,
             listen,
             default: None,
         };
-        config::read(&Sources::of_process(self.config, overrides)).map_err(Failure::from)
+        Sources::of_process(self.config, overrides)
     }
 }
 

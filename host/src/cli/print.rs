@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
 
 /// How wide a table is where there is no terminal to fit it to, in characters.
 const WIDTH_OF_A_FILE: u16 = 120;
@@ -10,6 +11,11 @@ const WIDTH_OF_A_FILE: u16 = 120;
 /// A line on stdout.
 pub(super) fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// A JSON document on stdout.
+pub(super) fn document(document: &Value) {
+    line(&format!("{document:#}"));
 }
 
 /// A line on stderr.
@@ -31,5 +37,12 @@ pub(super) fn table(header: &[&str]) -> Table {
         table.set_width(WIDTH_OF_A_FILE);
     }
     table.set_header(header);
+    table
+}
+
+/// An empty table of names and their values, without lines between them.
+pub(super) fn pairs() -> Table {
+    let mut table = table(&[]);
+    table.load_style(presets::NOTHING);
     table
 }

@@ -1,5 +1,6 @@
 //! `bulkhead serve`: the daemon.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
@@ -10,12 +11,13 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::exit::{Exit, Failure};
+use super::reload::{Asking, Settings};
 use super::{Common, logs, print};
 use crate::app::App;
-use crate::config::Config;
+use crate::config;
 
 /// Serve the plugins of a folder over HTTP
 #[derive(Args)]
@@ -37,14 +39,22 @@ impl Serve {
     /// The main thread waits for signals on a runtime of its own, so that no plugin's code, which
     /// may hold up all the others, makes the process deaf to them.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let config = self.common.settings(self.listen, self.state)?;
-        logs::start(&config.log);
-        let workers = Runtime::new().map_err(unavailable)?;
         let control = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(unavailable)?;
-        let served = control.block_on(supervise(config, &workers));
+        // First of all: a signal that asks for something must not end a host that starts.
+        let signals = {
+            let _entered = control.enter();
+            Signals::listen().map_err(unavailable)?
+        };
+        let sources = self.common.sources(self.listen, self.state);
+        let config = config::read(&sources)?;
+        let logs = logs::start(&config.log);
+        let workers = Runtime::new().map_err(unavailable)?;
+        let asking = Asking::default();
+        let settings = Settings::new(asking.clone(), sources, config, logs);
+        let served = control.block_on(supervise(signals, asking, settings, &workers));
         // Plugins' code that cannot be ended must not hold up the end.
         workers.shutdown_background();
         served.map(|()| Exit::Success)
@@ -52,26 +62,33 @@ impl Serve {
 }
 
 /// Serves until the process is asked to stop, and no longer than that may take; a second request
-/// ends it at once.
-async fn supervise(config: Config, workers: &Runtime) -> Result<(), Failure> {
-    let mut signals = Signals::listen().map_err(unavailable)?;
-    let drain = config.server.drain.duration();
+/// ends it at once. Requests to reload are handed on until then.
+async fn supervise(
+    mut signals: Signals,
+    asking: Asking,
+    settings: Settings,
+    workers: &Runtime,
+) -> Result<(), Failure> {
+    let drain = settings.running().server.drain.duration();
     let (stop, stopped) = oneshot::channel();
-    let mut served = workers.spawn(serve(config, stopped));
+    let mut served = workers.spawn(serve(settings, stopped));
     tokio::select! {
         ended = &mut served => return ended.map_err(unavailable)?,
-        () = signals.next() => {}
+        () = signals.stop(|| asking.ask()) => {}
     }
     let _ = stop.send(());
     tokio::select! {
         ended = &mut served => return ended.map_err(unavailable)?,
-        () = signals.next() => warn!("asked to stop twice: what runs is cut off"),
+        () = signals.stop(|| info!("asked to reload: not while stopping")) => {
+            warn!("asked to stop twice: what runs is cut off");
+        }
         () = tokio::time::sleep(drain + GRACE) => warn!("what runs did not end in time and is cut off"),
     }
     Ok(())
 }
 
-async fn serve(config: Config, stopped: oneshot::Receiver<()>) -> Result<(), Failure> {
+async fn serve(settings: Settings, stopped: oneshot::Receiver<()>) -> Result<(), Failure> {
+    let config = settings.running().clone();
     let address = config.server.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -84,8 +101,18 @@ async fn serve(config: Config, stopped: oneshot::Receiver<()>) -> Result<(), Fai
     print::line(&format!("listening on http://{address}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };
-    app.serve(listener, shutdown).await;
+    tokio::select! {
+        () = app.serve(listener, shutdown) => {}
+        never = reload(settings) => match never {},
+    }
     Ok(())
+}
+
+/// Carries out one request to reload after the other, for as long as the host serves.
+async fn reload(mut settings: Settings) -> Infallible {
+    loop {
+        settings.asked().await;
+    }
 }
 
 fn unavailable(error: impl Display) -> Failure {
@@ -99,9 +126,29 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     )
 }
 
-/// Requests to stop. What comes before anybody waits is not missed.
+/// What the process is asked for from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// To end, after what runs.
+    Stop,
+    /// To read its settings again, where the system has a signal for that.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
+    Reload,
+}
+
+impl Signals {
+    /// Waits for a request to stop; those to reload go to `reload`.
+    async fn stop(&mut self, reload: impl Fn()) {
+        while self.next().await == Asked::Reload {
+            reload();
+        }
+    }
+}
+
+/// Requests to stop and to reload. What comes before anybody waits is not missed.
 #[cfg(unix)]
 struct Signals {
+    hangup: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -110,17 +157,18 @@ struct Signals {
 impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
         Ok(Self {
-            terminate: signal(terminate)?,
-            interrupt: signal(interrupt)?,
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }
@@ -134,7 +182,8 @@ impl Signals {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         self.0.recv().await;
+        Asked::Stop
     }
 }

@@ -12,7 +12,8 @@ use super::within::Within;
 use super::{LaneKind, LogFormat, PlatformKind, Sandbox, UidRange};
 
 const SECOND: u64 = 1_000;
-const DAY: u64 = 24 * 60 * 60 * SECOND;
+const HOUR: u64 = 60 * 60 * SECOND;
+const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
@@ -48,6 +49,10 @@ pub(super) struct PluginsKeys {
     pub(super) dir: Option<PathBuf>,
     pub(super) default: Option<Name>,
     pub(super) preload: Option<Within<u64, 0, 100_000>>,
+    pub(super) watch: Option<bool>,
+    pub(super) settle: Option<Within<Span, 20, { 60 * SECOND }>>,
+    pub(super) rescan: Option<Within<Span, 200, HOUR>>,
+    pub(super) keep: Option<Within<u64, 0, 100>>,
     pub(super) defaults: PluginKeys,
 }
 
@@ -74,6 +79,8 @@ pub(super) struct PluginKeys {
     pub(super) idle: Option<Within<Span, 1, DAY>>,
     pub(super) recycle: Option<Within<u64, 1, 1_000_000_000>>,
     pub(super) grace: Option<Within<Span, 0, { 60 * SECOND }>>,
+    pub(super) canary: Option<Within<u64, 0, 90>>,
+    pub(super) canary_window: Option<Within<Span, SECOND, DAY>>,
     pub(super) network: Option<bool>,
     pub(super) read: Option<Vec<AbsolutePath>>,
     pub(super) write: Option<Vec<AbsolutePath>>,

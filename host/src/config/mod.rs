@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use crate::names::PluginName;
 
+mod adopt;
 mod document;
 mod environment;
 mod error;
@@ -33,7 +34,7 @@ pub use units::{BadUnit, ByteSize, Span};
 pub use workers::{PlatformKind, Sandbox, UidRange, Workers};
 
 /// Every setting of the host, resolved: no source is asked again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The folder that is ours to write: `--state`, else `BULKHEAD_STATE`, else `$STATE_DIRECTORY`, else
     /// `$XDG_STATE_HOME/bulkhead`, else `$HOME/.local/state/bulkhead`.
@@ -71,7 +72,7 @@ impl Config {
 }
 
 /// How calls come in over the network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Where to listen; port 0 picks a free one. Default: `127.0.0.1:8077`.
     pub listen: SocketAddr,
@@ -110,7 +111,7 @@ impl Server {
 }
 
 /// Where plugins come from, and how each is treated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugins {
     /// The folder with the plugins; relative to the working directory. Default: `plugins`.
     pub dir: PathBuf,
@@ -118,6 +119,15 @@ pub struct Plugins {
     pub default: PluginName,
     /// How many plugins are opened at start; the others are with their first call. Default: 64.
     pub preload: usize,
+    /// Whether changes of the folder are taken in as they happen; else it is read at start and when
+    /// asked. Default: yes.
+    pub watch: bool,
+    /// How long a file must have stayed the same to be read. Default: 300 ms.
+    pub settle: Span,
+    /// How often the folder is read though nothing said that it has changed. Default: 2 s.
+    pub rescan: Span,
+    /// How many good earlier builds of each plugin are kept on disk, to go back to. Default: 3.
+    pub keep: usize,
     /// For plugins that have no `[plugin.NAME]`.
     pub defaults: PluginConfig,
     /// For those that have one. What it leaves open is filled in from the defaults.
@@ -130,6 +140,10 @@ impl Default for Plugins {
             dir: PathBuf::from("plugins"),
             default: PluginName::parse("image-info").expect("a valid name"),
             preload: 64,
+            watch: true,
+            settle: Span::millis(300),
+            rescan: Span::seconds(2),
+            keep: 3,
             defaults: PluginConfig::default(),
             named: BTreeMap::new(),
         }
@@ -137,7 +151,7 @@ impl Default for Plugins {
 }
 
 /// What becomes of jobs that ended.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jobs {
     /// How long they can be looked up.
     pub retention: Retention,
@@ -162,7 +176,7 @@ impl Default for Retention {
 }
 
 /// What is logged, and in which form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// A valid directive for `tracing_subscriber::EnvFilter`. Default: `info`.
     pub level: String,

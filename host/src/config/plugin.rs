@@ -53,6 +53,11 @@ pub struct PluginConfig {
     pub recycle: u64,
     /// How long code that was told to stop has before it is ended. Default: 100 ms.
     pub grace: Span,
+    /// What share of the calls a new build gets at first, in percent; with 0 it takes over at once.
+    /// Default: 0.
+    pub canary: u64,
+    /// How long a new build serves that share before it takes over. Default: 60 s.
+    pub canary_window: Span,
     /// Whether it may use the network. Default: no.
     pub network: bool,
     /// Files and folders that it may read. Default: none.
@@ -85,6 +90,8 @@ impl Default for PluginConfig {
             idle: Span::seconds(60),
             recycle: 10_000,
             grace: Span::millis(100),
+            canary: 0,
+            canary_window: Span::seconds(60),
             network: false,
             read: Vec::new(),
             write: Vec::new(),

@@ -51,6 +51,10 @@ impl Plugins {
         set(&mut self.dir, keys.dir.clone());
         set(&mut self.default, default.map(|name| name.0));
         set(&mut self.preload, count(keys.preload));
+        set(&mut self.watch, keys.watch);
+        set(&mut self.settle, value(keys.settle));
+        set(&mut self.rescan, value(keys.rescan));
+        set(&mut self.keep, count(keys.keep));
         self.defaults.overlay(&keys.defaults, environment)
     }
 
@@ -82,6 +86,8 @@ impl PluginConfig {
         set(&mut self.settings, settings.map(|json| Arc::new(json.0)));
         set(&mut self.max_output, value(keys.max_output));
         set(&mut self.check_output, keys.check_output);
+        set(&mut self.canary, value(keys.canary));
+        set(&mut self.canary_window, value(keys.canary_window));
         self.overlay_limits(keys);
         self.overlay_grants(keys, environment)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 /// What holds for every worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workers {
     /// Which way of dealing with the operating system is taken. Default: `auto`.
     pub platform: PlatformKind,

@@ -43,6 +43,24 @@ const WRONG_VALUES: &str = r#"
 2:9: `server.drain`: `30` is no duration: write "500ms", "30s", "7d" or "1h30m"
 [plugins] default = 'Image Info'
 2:11: `plugins.default`: `Image Info` is no plugin name: 1 to 64 of a-z, 0-9 and -, the first a letter
+[plugins] watch = 'no'
+2:9: `plugins.watch`: invalid type: string "no", expected a boolean
+[plugins] settle = '19ms'
+2:10: `plugins.settle`: invalid value: string "19ms", expected a duration such as "30s", from 20ms to 1m
+[plugins] settle = '61s'
+2:10: `plugins.settle`: invalid value: string "61s", expected a duration such as "30s", from 20ms to 1m
+[plugins] rescan = '199ms'
+2:10: `plugins.rescan`: invalid value: string "199ms", expected a duration such as "30s", from 200ms to 1h
+[plugins] rescan = '61m'
+2:10: `plugins.rescan`: invalid value: string "61m", expected a duration such as "30s", from 200ms to 1h
+[plugins] keep = 101
+2:8: `plugins.keep`: invalid value: integer `101`, expected a whole number from 0 to 100
+[plugin.qr] canary = 91
+2:10: `plugin.qr.canary`: invalid value: integer `91`, expected a whole number from 0 to 90
+[plugin.qr] canary_window = '999ms'
+2:17: `plugin.qr.canary_window`: invalid value: string "999ms", expected a duration such as "30s", from 1s to 1day
+[plugins] canary = 5
+2:1: unknown key `canary` in [plugins]: did you mean `plugins.defaults.canary`?
 [plugins.defaults] concurrency = 0
 2:15: `plugins.defaults.concurrency`: invalid value: integer `0`, expected a whole number from 1 to 1024
 [plugins.defaults] concurrency = -1

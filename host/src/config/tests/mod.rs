@@ -6,6 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::{Config, ConfigError, Environment, Overrides, PluginConfig, Sources, read};
 
+mod adopt;
 mod faults;
 mod values;
 mod variables;
@@ -75,9 +76,14 @@ fn report(error: &ConfigError) -> String {
 }
 
 fn differences(config: &Config) -> String {
-    let built_in = shown(&Config::built_in("/home/me/.local/state/bulkhead".into()));
-    let lines = shown(config).into_iter();
-    let changed: Vec<_> = lines.filter(|line| !built_in.contains(line)).collect();
+    let built_in = Config::built_in("/home/me/.local/state/bulkhead".into());
+    changes(&built_in, config)
+}
+
+fn changes(before: &Config, after: &Config) -> String {
+    let before = shown(before);
+    let lines = shown(after).into_iter();
+    let changed: Vec<_> = lines.filter(|line| !before.contains(line)).collect();
     changed.join("; ")
 }
 
@@ -101,6 +107,10 @@ fn shown(config: &Config) -> Vec<String> {
         format!("dir={}", plugins.dir.display()),
         format!("default={}", plugins.default),
         format!("preload={}", plugins.preload),
+        format!("watch={}", plugins.watch),
+        format!("settle={}", plugins.settle),
+        format!("rescan={}", plugins.rescan),
+        format!("keep={}", plugins.keep),
         format!("platform={:?}", workers.platform),
         format!("sandbox={:?}", workers.sandbox),
         format!("spares={}", workers.spares),
@@ -120,7 +130,7 @@ fn shown(config: &Config) -> Vec<String> {
     lines
 }
 
-fn plugin_lines(plugin: &PluginConfig) -> [String; 23] {
+fn plugin_lines(plugin: &PluginConfig) -> [String; 25] {
     [
         format!("lane={:?}", plugin.lane),
         format!("deadline={}", plugin.deadline),
@@ -141,6 +151,8 @@ fn plugin_lines(plugin: &PluginConfig) -> [String; 23] {
         format!("idle={}", plugin.idle),
         format!("recycle={}", plugin.recycle),
         format!("grace={}", plugin.grace),
+        format!("canary={}", plugin.canary),
+        format!("canary_window={}", plugin.canary_window),
         format!("network={}", plugin.network),
         format!("read={:?}", plugin.read),
         format!("write={:?}", plugin.write),

@@ -6,7 +6,7 @@ use super::super::{ByteSize, Span};
 use super::*;
 use crate::names::PluginName;
 
-const EVERYTHING: &str = r#"
+pub(super) const EVERYTHING: &str = r#"
 [server]
 listen = "[::1]:0"
 insecure = true
@@ -18,6 +18,10 @@ drain = "0s"
 dir = "elsewhere"
 default = "qr"
 preload = 0
+watch = false
+settle = "20ms"
+rescan = "1h"
+keep = 100
 [plugins.defaults]
 lane = "in-process"
 deadline = "1h30m"
@@ -38,6 +42,8 @@ startup = "5s"
 idle = "1m"
 recycle = 1
 grace = "0s"
+canary = 90
+canary_window = "1s"
 network = true
 read = ["/data/models", "/etc/x"]
 write = ["/data/out"]
@@ -60,9 +66,9 @@ fn every_key_can_be_set() {
         EVERYTHING,
         &[],
         "listen=[::1]:0; insecure=true; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
-         default=qr; preload=0; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; age=7days; count=100000; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
+         default=qr; preload=0; watch=false; settle=20ms; rescan=1h; keep=100; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; age=7days; count=100000; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
          inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false; memory=16MiB; \
-         open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; recycle=1; grace=0s; network=true; \
+         open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; recycle=1; grace=0s; canary=90; canary_window=1s; network=true; \
          read=[\"/data/models\", \"/etc/x\"]; write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
     );
 }
@@ -152,6 +158,24 @@ fn variables_have_no_types() {
     check("", &[("BULKHEAD_SERVER_INSECURE", "true")], "insecure=true");
     check("", &[("BULKHEAD_PLUGINS_DIR", "7")], "dir=7");
     check("", &[("BULKHEAD_PLUGINS_DEFAULT", "qr")], "default=qr");
+    check("", &[("BULKHEAD_PLUGINS_WATCH", "false")], "watch=false");
+    check(
+        "",
+        &[
+            ("BULKHEAD_PLUGINS_SETTLE", "1m"),
+            ("BULKHEAD_PLUGINS_RESCAN", "200ms"),
+            ("BULKHEAD_PLUGINS_KEEP", "0"),
+        ],
+        "settle=1m; rescan=200ms; keep=0",
+    );
+    check(
+        "",
+        &[
+            ("BULKHEAD_PLUGINS_DEFAULTS_CANARY", "5"),
+            ("BULKHEAD_PLUGINS_DEFAULTS_CANARY_WINDOW", "1d"),
+        ],
+        "canary=5; canary_window=1day",
+    );
     check(
         "",
         &[("BULKHEAD_PLUGINS_DEFAULTS_DEADLINE", "5s")],

@@ -30,6 +30,12 @@ BULKHEAD_PLUGINS_DEFAULTS_INLINE=yes
 `BULKHEAD_PLUGINS_DEFAULTS_INLINE`: invalid type: string "yes", expected a boolean
 BULKHEAD_PLUGINS_DEFAULTS_SETTINGS=a
 `BULKHEAD_PLUGINS_DEFAULTS_SETTINGS`: string values must be quoted, expected literal string
+BULKHEAD_PLUGINS_KEEP=-1
+`BULKHEAD_PLUGINS_KEEP`: invalid value: integer `-1`, expected a whole number from 0 to 100
+BULKHEAD_PLUGINS_RESCAN=2
+`BULKHEAD_PLUGINS_RESCAN`: invalid type: integer `2`, expected a duration such as "30s", from 200ms to 1h
+BULKHEAD_PLUGINS_CANARY=5
+unknown variable `BULKHEAD_PLUGINS_CANARY`
 BULKHEAD_SERVER_DRAIN=30
 `BULKHEAD_SERVER_DRAIN`: invalid type: integer `30`, expected a duration such as "30s", from 0s to 1day
 BULKHEAD_SERVER_LISTEN=8077

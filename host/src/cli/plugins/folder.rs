@@ -1,42 +1,27 @@
-//! `bulkhead plugins`: what a folder holds, read without running any of it.
+//! What a folder of plugins holds, read without running any of it.
 
 use std::sync::Arc;
 
-use clap::Args;
 use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
 
-use super::exit::{Exit, Failure, chain};
-use super::{Common, print};
+use super::super::exit::{Exit, Failure, chain};
+use super::super::{Common, print};
 use crate::loader::{self, Refused, Scan, Staged, StagingArea};
 
-/// Show what a folder of plugins holds, without running any of it
-#[derive(Args)]
-pub(super) struct Plugins {
-    #[command(flatten)]
-    common: Common,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl Plugins {
-    pub(super) fn run(self) -> Result<Exit, Failure> {
-        let unavailable =
-            |error: &dyn std::error::Error| Failure::new(Exit::Unavailable, chain(error));
-        let scratch = tempfile::tempdir().map_err(|error| unavailable(&error))?;
-        let config = self
-            .common
-            .settings(None, Some(scratch.path().to_owned()))?;
-        let area = StagingArea::open(scratch.path()).map_err(|error| unavailable(&error))?;
-        let scan = loader::scan(&config.plugins.dir, &Arc::new(area))?;
-        if self.json {
-            print::line(&format!("{:#}", document(&scan)));
-        } else {
-            show(&scan, &config.plugins.dir.display().to_string());
-        }
-        Ok(Exit::Success)
+/// Shows the folder that the settings name.
+pub(super) fn show(common: Common, json: bool) -> Result<Exit, Failure> {
+    let unavailable = |error: &dyn std::error::Error| Failure::new(Exit::Unavailable, chain(error));
+    let scratch = tempfile::tempdir().map_err(|error| unavailable(&error))?;
+    let config = common.settings(None, Some(scratch.path().to_owned()))?;
+    let area = StagingArea::open(scratch.path()).map_err(|error| unavailable(&error))?;
+    let scan = loader::scan(&config.plugins.dir, &Arc::new(area))?;
+    if json {
+        print::document(&document(&scan));
+    } else {
+        tell(&scan, &config.plugins.dir.display().to_string());
     }
+    Ok(Exit::Success)
 }
 
 fn document(scan: &Scan) -> Value {
@@ -65,7 +50,7 @@ fn document(scan: &Scan) -> Value {
     json!({ "items": good.chain(refused).collect::<Vec<_>>(), "next_cursor": null })
 }
 
-fn show(scan: &Scan, folder: &str) {
+fn tell(scan: &Scan, folder: &str) {
     if scan.staged.is_empty() && scan.refused.is_empty() {
         return print::error(&format!("no plugins in {folder}"));
     }

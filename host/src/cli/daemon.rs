@@ -1,0 +1,299 @@
+//! Requests to a running daemon. Knows HTTP and the form of an error; nothing of what is asked for.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+use ureq::http::{Response, Uri};
+use ureq::{Agent, Body, Timeout};
+
+use super::exit::{Exit, Failure};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long an answer may take to begin, and its body to arrive: a plugin may have to be opened.
+const ANSWER: Duration = Duration::from_secs(60);
+/// The most bytes of an answer: schemas are in it.
+const MOST: u64 = 64 << 20;
+
+/// Where a daemon listens: a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Address(String);
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    /// Takes `http://HOST:PORT` and `HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = || BadAddress(text.escape_debug().to_string());
+        let place = text.strip_prefix("http://").unwrap_or(text);
+        let place = place.strip_suffix('/').unwrap_or(place);
+        let uri: Uri = format!("http://{place}/").parse().map_err(|_| bad())?;
+        let is_whole = uri.authority().is_some_and(|authority| authority == place);
+        if is_whole && uri.port_u16().is_some_and(|port| port != 0) && !place.contains('@') {
+            Ok(Self(place.to_owned()))
+        } else {
+            Err(bad())
+        }
+    }
+}
+
+impl Address {
+    /// Where one that listens on `listen` can be reached from this machine; nothing where the port
+    /// is only known when it listens.
+    pub(super) fn of_listener(listen: SocketAddr) -> Option<Self> {
+        let host = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let reached = SocketAddr::new(host, listen.port());
+        (listen.port() != 0).then(|| Self(reached.to_string()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.0)
+    }
+}
+
+/// Text that is no address of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is no daemon's address: write \"http://127.0.0.1:8077\" or \"127.0.0.1:8077\"")]
+pub(super) struct BadAddress(String);
+
+/// A daemon, as far as its address says.
+pub(super) struct Daemon {
+    address: Address,
+    agent: Agent,
+}
+
+impl Daemon {
+    /// Nothing is sent yet.
+    pub(super) fn at(address: Address) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // What the environment says of proxies is for the way out of here, not for this.
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER))
+            .timeout_recv_body(Some(ANSWER))
+            .build();
+        let agent = config.into();
+        Self { address, agent }
+    }
+
+    /// Looks something up.
+    pub(super) fn get(&self, path: &str) -> Result<Value, DaemonError> {
+        let url = format!("{}{path}", self.address);
+        self.answer(self.agent.get(url).call())
+    }
+
+    /// Has something done.
+    pub(super) fn post(&self, path: &str) -> Result<Value, DaemonError> {
+        let url = format!("{}{path}", self.address);
+        self.answer(self.agent.post(url).send_empty())
+    }
+
+    /// Says that an answer is not in the form of the contract.
+    pub(super) fn stranger(&self, found: impl Into<String>) -> DaemonError {
+        let address = self.address.clone();
+        let found = found.into();
+        DaemonError::Stranger { address, found }
+    }
+
+    fn answer(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Value, DaemonError> {
+        let mut response = response.map_err(|error| self.failed(error))?;
+        let status = response.status();
+        let body = response.body_mut().with_config().limit(MOST).read_to_vec();
+        let body = body.map_err(|error| self.failed(error))?;
+        let no_json = |_| self.stranger(format!("it answered {status} with what is no JSON"));
+        let answer = serde_json::from_slice(&body).map_err(no_json)?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        match Refused::of(&answer) {
+            Some(line) => Err(DaemonError::Refused(Refused { line, answer })),
+            None => Err(self.stranger(format!("it answered {status} in a form of its own"))),
+        }
+    }
+
+    fn failed(&self, error: ureq::Error) -> DaemonError {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let address = self.address.clone();
+        match error {
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect)
+            | ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed => absent(address, &error),
+            ureq::Error::Timeout(_) => DaemonError::Silent(address),
+            // It was there, and hung up.
+            ureq::Error::Io(ref cause)
+                if [UnexpectedEof, ConnectionReset, ConnectionAborted].contains(&cause.kind()) =>
+            {
+                self.stranger("it hung up without an answer")
+            }
+            ureq::Error::Io(cause) => absent(address, &cause),
+            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
+                self.stranger("it does not speak HTTP")
+            }
+            ureq::Error::BodyExceedsLimit(_) => self.stranger("its answer has no end"),
+            other => self.stranger(other.to_string()),
+        }
+    }
+}
+
+fn absent(address: Address, cause: &dyn fmt::Display) -> DaemonError {
+    let cause = cause.to_string();
+    DaemonError::Absent { address, cause }
+}
+
+/// Why a daemon has not done what it was asked for.
+#[derive(Debug, Error)]
+pub(super) enum DaemonError {
+    /// Nobody listens.
+    #[error(
+        "no daemon at {address}: {cause}; start one with `bulkhead serve`, or name it with --daemon"
+    )]
+    Absent {
+        /// Where it should be.
+        address: Address,
+        /// What the system said.
+        cause: String,
+    },
+    /// Somebody listens, and says nothing.
+    #[error("the daemon at {0} did not answer within {seconds} s: it may still do what it was asked for", seconds = ANSWER.as_secs())]
+    Silent(Address),
+    /// Somebody else listens.
+    #[error("what listens at {address} is no bulkhead daemon: {found}")]
+    Stranger {
+        /// Where it listens.
+        address: Address,
+        /// What gave it away.
+        found: String,
+    },
+    /// The daemon has answered with an error.
+    #[error("{}", .0.line)]
+    Refused(Refused),
+}
+
+/// An error that a daemon has answered with.
+#[derive(Debug)]
+pub(super) struct Refused {
+    line: String,
+    /// All that it said.
+    pub(super) answer: Value,
+}
+
+impl Refused {
+    /// `MESSAGE (CODE)`, or `MESSAGE (CODE: REASON)` where the message does not say the reason.
+    fn of(answer: &Value) -> Option<String> {
+        let error = &answer["error"];
+        let (message, details) = (error["message"].as_str()?, &error["details"]);
+        let code = details["code"].as_str()?;
+        let reason = details["reason"].as_str();
+        let line = match reason.filter(|reason| !message.contains(reason)) {
+            Some(reason) => format!("{message} ({code}: {reason})"),
+            None => format!("{message} ({code})"),
+        };
+        Some(one_line(&line))
+    }
+}
+
+impl From<DaemonError> for Failure {
+    fn from(error: DaemonError) -> Self {
+        let exit = match error {
+            DaemonError::Refused(_) => Exit::Failed,
+            DaemonError::Absent { .. } | DaemonError::Silent(_) | DaemonError::Stranger { .. } => {
+                Exit::Unavailable
+            }
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Text of others, which must not steer a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn forms_of_addresses() {
+        for (text, url) in [
+            ("127.0.0.1:8077", "http://127.0.0.1:8077"),
+            ("http://127.0.0.1:8077", "http://127.0.0.1:8077"),
+            ("http://localhost:1/", "http://localhost:1"),
+            ("[::1]:8077", "http://[::1]:8077"),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), url, "{text}");
+        }
+        for bad in [
+            "",
+            "8077",
+            "localhost",
+            "http://localhost",
+            "127.0.0.1:0",
+            "127.0.0.1:99999",
+            "https://localhost:1",
+            "http://localhost:1/v1",
+            "http://me@localhost:1",
+            "a b:1",
+            "::1:8077",
+        ] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_reached_where_it_listens() {
+        for (listen, url) in [
+            ("127.0.0.1:8077", Some("http://127.0.0.1:8077")),
+            ("0.0.0.0:80", Some("http://127.0.0.1:80")),
+            ("[::]:80", Some("http://[::1]:80")),
+            ("127.0.0.1:0", None),
+        ] {
+            let address = Address::of_listener(listen.parse().unwrap());
+            let found = address.map(|address| address.to_string());
+            assert_eq!(found.as_deref(), url, "{listen}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_code_and_reason() {
+        let of = |message: &str, details: Value| {
+            Refused::of(&json!({ "error": { "message": message, "details": details } }))
+        };
+        for (message, details, line) in [
+            ("gone", json!({ "code": "a" }), Some("gone (a)")),
+            (
+                "gone",
+                json!({ "code": "a", "reason": "b" }),
+                Some("gone (a: b)"),
+            ),
+            (
+                "gone: b",
+                json!({ "code": "a", "reason": "b" }),
+                Some("gone: b (a)"),
+            ),
+            ("\x1b[2J\n", json!({ "code": "a" }), Some(" [2J  (a)")),
+            ("gone", json!({}), None),
+        ] {
+            assert_eq!(of(message, details).as_deref(), line, "{message:?}");
+        }
+        assert_eq!(Refused::of(&json!({ "error": "gone" })), None);
+        assert_eq!(Refused::of(&json!([])), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! `bulkhead plugins`: what a folder holds, or what a daemon serves, and what is to become of it.
+
+mod folder;
+mod served;
+mod tell;
+
+use clap::{Args, Subcommand};
+
+use super::Common;
+use super::daemon::Address;
+use super::exit::{Exit, Failure};
+use served::{Action, Asked, At};
+
+/// Show what a folder of plugins holds, without running any of it, or what a daemon serves
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Plugins {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    common: Common,
+    /// Show what the daemon at this address serves instead [default: the configuration's `server.listen`]
+    #[arg(long, value_name = "URL", num_args = 0..=1, conflicts_with = "plugins")]
+    daemon: Option<Option<Address>>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what a daemon serves
+    List(At),
+    /// Show all that a daemon knows of a plugin
+    Show(Asked),
+    /// Have a daemon go back to the build of a plugin that served before
+    Rollback(Asked),
+    /// Have a daemon look at a plugin's file again
+    Reload(Asked),
+    /// Have a daemon take a plugin back into service
+    Enable(Asked),
+    /// Have a daemon refuse a plugin's calls until it is enabled
+    Disable(Asked),
+}
+
+impl Plugins {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match (self.command, self.daemon) {
+            (Some(command), _) => command.run(),
+            (None, Some(daemon)) => {
+                let config = self.common.config;
+                let json = self.json;
+                At::new(daemon, config, json).list()
+            }
+            (None, None) => folder::show(self.common, self.json),
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Self::List(at) => at.list(),
+            Self::Show(asked) => asked.show(),
+            Self::Rollback(asked) => asked.act(Action::Rollback),
+            Self::Reload(asked) => asked.act(Action::Reload),
+            Self::Enable(asked) => asked.act(Action::Enable),
+            Self::Disable(asked) => asked.act(Action::Disable),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a running host takes over of settings that were read again, and what waits for a restart.
+//! Knows no source, and not who acts on a setting.
+//!
+//! Every struct is taken apart and put together with all its fields: a new setting must say here
+//! which of the two it is, or this does not compile.
+
+use super::{Config, Jobs, Log, Plugins, Retention, Server, Workers};
+
+impl Config {
+    /// The settings that hold from now on in a host that runs with `self`, when its sources say
+    /// `fresh`; and the keys of those that `fresh` changes and that wait for a restart.
+    pub fn adopt(&self, fresh: Config) -> (Config, Vec<String>) {
+        let mut waits = Waits::default();
+        let Config {
+            state,
+            server,
+            plugins,
+            workers,
+            jobs,
+            log,
+        } = fresh;
+        let config = Config {
+            state: waits.keep("state", &self.state, &state),
+            server: self.server.adopt(server, &mut waits),
+            plugins: self.plugins.adopt(plugins, &mut waits),
+            workers: self.workers.adopt(workers, &mut waits),
+            jobs: self.jobs.adopt(jobs, &mut waits),
+            log: self.log.adopt(log, &mut waits),
+        };
+        (config, waits.0)
+    }
+}
+
+/// The keys that were changed in vain, for now.
+#[derive(Default)]
+struct Waits(Vec<String>);
+
+impl Waits {
+    /// The value that the host runs with; one that differs waits.
+    fn keep<T: Clone + PartialEq>(&mut self, key: &str, running: &T, fresh: &T) -> T {
+        if running != fresh {
+            self.0.push(key.to_owned());
+        }
+        running.clone()
+    }
+}
+
+impl Server {
+    fn adopt(&self, fresh: Server, waits: &mut Waits) -> Server {
+        let Server {
+            listen,
+            insecure,
+            max_body,
+            max_in_flight,
+            max_pixels,
+            drain,
+        } = fresh;
+        Server {
+            listen: waits.keep("server.listen", &self.listen, &listen),
+            insecure: waits.keep("server.insecure", &self.insecure, &insecure),
+            max_body: waits.keep("server.max_body", &self.max_body, &max_body),
+            max_in_flight: waits.keep("server.max_in_flight", &self.max_in_flight, &max_in_flight),
+            max_pixels: waits.keep("server.max_pixels", &self.max_pixels, &max_pixels),
+            drain: waits.keep("server.drain", &self.drain, &drain),
+        }
+    }
+}
+
+impl Plugins {
+    fn adopt(&self, fresh: Plugins, waits: &mut Waits) -> Plugins {
+        let Plugins {
+            dir,
+            default,
+            preload,
+            watch,
+            settle,
+            rescan,
+            keep,
+            defaults,
+            named,
+        } = fresh;
+        Plugins {
+            dir: waits.keep("plugins.dir", &self.dir, &dir),
+            default,
+            preload,
+            watch: waits.keep("plugins.watch", &self.watch, &watch),
+            settle: waits.keep("plugins.settle", &self.settle, &settle),
+            rescan: waits.keep("plugins.rescan", &self.rescan, &rescan),
+            keep,
+            defaults,
+            named,
+        }
+    }
+}
+
+impl Workers {
+    fn adopt(&self, fresh: Workers, waits: &mut Waits) -> Workers {
+        let Workers {
+            platform,
+            sandbox,
+            spares,
+            uids,
+        } = fresh;
+        Workers {
+            platform: waits.keep("workers.platform", &self.platform, &platform),
+            sandbox: waits.keep("workers.sandbox", &self.sandbox, &sandbox),
+            spares: waits.keep("workers.spares", &self.spares, &spares),
+            uids: waits.keep("workers.uids", &self.uids, &uids),
+        }
+    }
+}
+
+impl Jobs {
+    fn adopt(&self, fresh: Jobs, waits: &mut Waits) -> Jobs {
+        let Jobs {
+            retention: Retention { age, count },
+        } = fresh;
+        let running = &self.retention;
+        Jobs {
+            retention: Retention {
+                age: waits.keep("jobs.retention.age", &running.age, &age),
+                count: waits.keep("jobs.retention.count", &running.count, &count),
+            },
+        }
+    }
+}
+
+impl Log {
+    fn adopt(&self, fresh: Log, waits: &mut Waits) -> Log {
+        let Log { level, format } = fresh;
+        Log {
+            level,
+            format: waits.keep("log.format", &self.format, &format),
+        }
+    }
+}
