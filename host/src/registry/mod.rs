@@ -38,6 +38,7 @@ pub struct PluginRegistry {
 struct Entries {
     plugins: HashMap<PluginName, Arc<Plugin>, foldhash::fast::RandomState>,
     refused: Vec<RefusedStatus>,
+    folder_problem: Option<String>,
 }
 
 impl PluginRegistry {
@@ -61,6 +62,16 @@ impl PluginRegistry {
     /// Notes the files that are not served, in place of all that were noted before.
     pub fn set_refused(&self, refused: Vec<RefusedStatus>) {
         self.change(|entries| entries.refused = refused);
+    }
+
+    /// Notes why the plugins folder cannot be seen, if so; its plugins stay.
+    pub fn set_folder_problem(&self, problem: Option<String>) {
+        self.change(|entries| entries.folder_problem = problem);
+    }
+
+    /// Why the plugins folder cannot be seen now, if so.
+    pub fn folder_problem(&self) -> Option<String> {
+        self.entries.load().folder_problem.clone()
     }
 
     /// The plugin of that name, if it is called or has calls left.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::Notify;
 
 use super::generation::{Declaration, Generation, OpenPlugin};
 use super::metrics::Metrics;
@@ -32,6 +33,7 @@ pub struct Plugin {
     leaving: AtomicBool,
     forced_kills: Arc<AtomicU64>,
     aside: Mutex<Aside>,
+    retired: Notify,
 }
 
 /// What takes no calls, for whoever looks.
@@ -68,7 +70,15 @@ impl Plugin {
             leaving: AtomicBool::new(false),
             forced_kills: Arc::default(),
             aside: Mutex::default(),
+            retired: Notify::new(),
         }
+    }
+
+    /// The same, whose workers that had to be ended are counted elsewhere.
+    #[must_use]
+    pub fn counting(mut self, forced_kills: Arc<AtomicU64>) -> Self {
+        self.forced_kills = forced_kills;
+        self
     }
 
     /// Its name.
@@ -217,11 +227,6 @@ impl Plugin {
         generation.count(took, error);
     }
 
-    /// Counts workers that had to be ended because their plugin would not.
-    pub fn forced_kills(&self) -> &Arc<AtomicU64> {
-        &self.forced_kills
-    }
-
     /// Lets `new` take all calls from now on. Gives what takes none any more; calls in it go on.
     pub fn replace(&self, new: &Arc<Generation>) -> Vec<Arc<Generation>> {
         let canary = None;
@@ -264,6 +269,19 @@ impl Plugin {
     pub fn retire(&self, gone: &Arc<Generation>) {
         let mut aside = self.aside();
         aside.draining.retain(|it| !Arc::ptr_eq(it, gone));
+        drop(aside);
+        self.retired.notify_waiters();
+    }
+
+    /// Until fewer than `most` generations drain.
+    pub async fn until_few_drain(&self, most: usize) {
+        loop {
+            let retired = self.retired.notified();
+            if self.aside().draining.len() < most {
+                return;
+            }
+            retired.await;
+        }
     }
 
     /// Notes what is about to serve it, if it proves fit.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::budget::Reservation;
 use crate::call::{Call, HeapPlace, Payload, Place};
+use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::names::PluginName;
@@ -72,13 +74,13 @@ impl Refusal {
 /// Answers requests for an analysis.
 pub struct AnalysisService {
     jobs: Arc<JobManagementService>,
-    default: PluginName,
+    running: Arc<ArcSwap<Config>>,
 }
 
 impl AnalysisService {
-    /// A service that runs `default` for requests that name no plugin.
-    pub fn new(jobs: Arc<JobManagementService>, default: PluginName) -> Self {
-        Self { jobs, default }
+    /// A service that runs, for requests that name no plugin, the one that the settings in `running` call `default`.
+    pub fn new(jobs: Arc<JobManagementService>, running: Arc<ArcSwap<Config>>) -> Self {
+        Self { jobs, running }
     }
 
     /// Runs a plugin on an image, now.
@@ -113,16 +115,20 @@ impl AnalysisService {
     /// that the image need not be copied there, else the host's own.
     pub fn place(&self, plugin: Option<&str>, bytes: usize) -> Box<dyn Place> {
         let name = match plugin {
-            None | Some(DEFAULT) => self.default.as_str(),
+            None | Some(DEFAULT) => &self.default().to_string(),
             Some(name) => name,
         };
         let place = self.jobs.place(name, bytes);
         place.unwrap_or_else(|| Box::new(HeapPlace::new(bytes)))
     }
 
+    fn default(&self) -> PluginName {
+        self.running.load().plugins.default.clone()
+    }
+
     fn call(&self, request: AnalysisRequest) -> Result<Call, CallError> {
         let plugin = match request.plugin.as_deref() {
-            None | Some(DEFAULT) => self.default.clone(),
+            None | Some(DEFAULT) => self.default(),
             Some(name) => PluginName::parse(name).map_err(CallError::malformed)?,
         };
         let mime_type = essence(&request.mime_type);

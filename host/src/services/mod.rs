@@ -4,6 +4,7 @@ mod analysis;
 mod jobs;
 mod opening;
 mod plugins;
+pub mod rollout;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
 pub use jobs::JobManagementService;

@@ -1,28 +1,150 @@
-//! From a staged file to a plugin that opens itself when it is first needed.
+//! From a staged file to a generation that opens itself when it is first needed, and tells what came of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
 use serde_json::Value;
+use tokio::sync::Notify;
 
-use crate::call::{Exhausted, Listener};
+use crate::call::{Exhausted, Listener, News};
 use crate::config::{LaneKind, PluginConfig};
+use crate::events::{Event, EventLog, Kind};
+use crate::lane::Ready;
+use crate::lane::in_process::{self, Mapped};
 use crate::lane::worker::{self, Workers};
-use crate::lane::{Ready, in_process};
-use crate::loader::Staged;
-use crate::registry::{Declaration, Plugin, Serving};
+use crate::loader::{Rejection, Staged};
+use crate::registry::{Declaration, Generation, Serving};
 use crate::validation::{BadSchema, OptionsSchema, OutputRules, SchemaCheck};
 
-/// The plugin in a staged file, which nobody has opened yet. Its code runs in `workers`, unless the
-/// operator trusts it.
-pub(super) fn plugin(workers: &Arc<Workers>, staged: Arc<Staged>, config: PluginConfig) -> Plugin {
-    let declaration = declaration(&staged);
-    let (workers, settings) = (Arc::clone(workers), config.clone());
-    let open = move || {
-        let (workers, staged) = (Arc::clone(&workers), Arc::clone(&staged));
-        open(workers, staged, settings.clone()).boxed()
-    };
-    Plugin::new(declaration, config, Box::new(open))
+/// Where plugins' code may run.
+#[derive(Clone)]
+pub(super) struct Lanes {
+    pub(super) workers: Arc<Workers>,
+    pub(super) mapped: Arc<Mapped>,
+    pub(super) events: Arc<EventLog>,
+}
+
+/// What is heard of one plugin's lanes, by whoever looks after it.
+#[derive(Clone, Default)]
+pub(super) struct Ears {
+    /// One of its builds is held back.
+    pub(super) alarm: Arc<Notify>,
+    /// Workers that had to be ended.
+    pub(super) forced_kills: Arc<AtomicU64>,
+}
+
+/// What a generation is made of.
+#[derive(Clone)]
+struct Build {
+    lanes: Lanes,
+    staged: Arc<Staged>,
+    config: PluginConfig,
+    listener: Listener,
+}
+
+impl Lanes {
+    /// The generation in a staged file, which nobody has opened yet. Its code runs in workers, unless the operator
+    /// trusts it.
+    pub(super) fn generation(
+        &self,
+        staged: &Arc<Staged>,
+        config: &PluginConfig,
+        ears: &Ears,
+    ) -> Arc<Generation> {
+        let build = Build {
+            lanes: self.clone(),
+            staged: Arc::clone(staged),
+            config: config.clone(),
+            listener: self.listener(staged, ears),
+        };
+        let open = move || build.clone().open_and_tell().boxed();
+        Generation::new(declaration(staged), config.clone(), Box::new(open))
+    }
+
+    /// Makes events of what a generation's lane tells, and wakes who looks after the plugin.
+    fn listener(&self, staged: &Staged, ears: &Ears) -> Listener {
+        let (events, ears) = (Arc::clone(&self.events), ears.clone());
+        let (name, digest) = (staged.manifest.name.clone(), staged.digest);
+        Listener::new(move |news| {
+            let event = |kind| Event::of(kind).plugin(&name).generation(digest);
+            events.tell(match news {
+                News::Quarantined {
+                    crashes,
+                    delay,
+                    last_crash,
+                } => event(Kind::Quarantined)
+                    .reason(last_crash)
+                    .detail("crashes", crashes)
+                    .detail("seconds", delay.as_secs()),
+                News::Released { why } => event(Kind::Released).reason(why),
+                News::ForcedKill => {
+                    ears.forced_kills.fetch_add(1, Ordering::Relaxed);
+                    event(Kind::ForcedKill).reason("its worker did not end by itself")
+                }
+            });
+            ears.alarm.notify_one();
+        })
+    }
+}
+
+/// An event about a staged file.
+pub(super) fn event_of(kind: Kind, staged: &Staged) -> Event {
+    let manifest = &staged.manifest;
+    Event::of(kind)
+        .plugin(&manifest.name)
+        .version(&manifest.version)
+        .generation(staged.digest)
+        .file(&staged.file_name)
+}
+
+impl Build {
+    async fn open_and_tell(self) -> Result<Serving, Exhausted> {
+        let (events, staged) = (Arc::clone(&self.lanes.events), Arc::clone(&self.staged));
+        let opened = self.open().await;
+        match &opened {
+            Ok(_) => events.tell(event_of(Kind::Probed, &staged)),
+            Err(refused) => events.tell(event_of(Kind::Rejected, &staged).reason(&refused.reason)),
+        }
+        opened
+    }
+
+    /// Opens it in a worker. Only what the operator trusts is opened here as well, and only after a worker has shown
+    /// that it can be.
+    async fn open(self) -> Result<Serving, Exhausted> {
+        let Self {
+            lanes,
+            staged,
+            config,
+            listener,
+        } = self;
+        let workers = &lanes.workers;
+        match config.lane {
+            LaneKind::Process => {
+                let ready = worker::open(workers, &staged, &config, &listener).await?;
+                serving(ready, &config)
+            }
+            LaneKind::InProcess => {
+                worker::try_out(workers, &staged, &config, &listener).await?;
+                match lanes.claim(&staged) {
+                    Ok(()) => open_here(staged, config).await,
+                    Err(rejection) => Err(rejection.explain()),
+                }
+            }
+        }
+        .map_err(for_good)
+    }
+}
+
+impl Lanes {
+    fn claim(&self, staged: &Staged) -> Result<(), Rejection> {
+        let claimed = self.mapped.claim(&staged.manifest.name, staged.digest);
+        if let Err(rejection) = &claimed {
+            let event = event_of(Kind::RestartRequired, staged);
+            self.events.tell(event.reason(rejection));
+        }
+        claimed
+    }
 }
 
 fn declaration(staged: &Staged) -> Declaration {
@@ -38,26 +160,6 @@ fn declaration(staged: &Staged) -> Declaration {
     }
 }
 
-/// Opens the plugin in a worker. Only one that the operator trusts is opened here as well, and only
-/// after a worker has shown that it can be.
-async fn open(
-    workers: Arc<Workers>,
-    staged: Arc<Staged>,
-    config: PluginConfig,
-) -> Result<Serving, Exhausted> {
-    match config.lane {
-        LaneKind::Process => {
-            let ready = worker::open(&workers, &staged, &config, &Listener::nobody()).await?;
-            serving(ready, &config)
-        }
-        LaneKind::InProcess => {
-            worker::try_out(&workers, &staged, &config, &Listener::nobody()).await?;
-            open_here(staged, config).await
-        }
-    }
-    .map_err(for_good)
-}
-
 fn for_good(reason: String) -> Exhausted {
     Exhausted {
         reason,
@@ -65,7 +167,7 @@ fn for_good(reason: String) -> Exhausted {
     }
 }
 
-/// Opens the plugin on a thread that may block, and waits as long as the operator allows: the verdict
+/// Opens it on a thread that may block, and waits as long as the operator allows: the verdict
 /// stands.
 async fn open_here(staged: Arc<Staged>, config: PluginConfig) -> Result<Serving, String> {
     let limit = config.startup.duration();

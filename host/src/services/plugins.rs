@@ -1,21 +1,20 @@
-//! Lists and selects plugins, brings them in from a folder, and delegates every execution to the
+//! Lists and selects plugins, has them reloaded and rolled back, and delegates every execution to the
 //! runner. Never runs a plugin itself.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::{StreamExt, stream};
-use tracing::{info, warn};
 
 use crate::call::{Call, Place};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
-use crate::lane::worker::Workers;
-use crate::loader::Scan;
+use crate::events::{Event, EventLog, Kind};
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
-use crate::services::opening;
+use crate::services::rollout::{Rollouts, open};
 use crate::validation::Output;
 
 /// How many plugins are opened at a time while the host starts.
@@ -25,54 +24,28 @@ const OPENED_AT_A_TIME: usize = 2;
 pub struct PluginManagementService {
     registry: Arc<PluginRegistry>,
     runner: ToolRunner,
-    // Named by the operator as required, whether or not they were found.
-    required: Vec<PluginName>,
+    rollouts: Rollouts,
+    events: Arc<EventLog>,
+    running: Arc<ArcSwap<Config>>,
 }
 
 impl PluginManagementService {
-    /// A service for the plugins of `registry`, which executes through `runner`.
+    /// A service for the plugins of `registry`, which executes through `runner`, changes builds through
+    /// `rollouts`, tells `events` and goes by the settings as they are in `running`.
     pub fn new(
         registry: Arc<PluginRegistry>,
         runner: ToolRunner,
-        required: Vec<PluginName>,
+        rollouts: Rollouts,
+        events: Arc<EventLog>,
+        running: Arc<ArcSwap<Config>>,
     ) -> Self {
         Self {
             registry,
             runner,
-            required,
+            rollouts,
+            events,
+            running,
         }
-    }
-
-    /// Takes over what a scan of the plugins folder gave. Nothing is opened yet.
-    pub fn take_over(&self, scan: Scan, config: &Config, workers: &Arc<Workers>) {
-        let found: Vec<_> = scan
-            .staged
-            .iter()
-            .map(|staged| staged.manifest.name.clone())
-            .collect();
-        let configured = config.plugins.named.keys().chain([&config.plugins.default]);
-        for name in configured.filter(|name| !found.contains(name)) {
-            warn!(
-                plugin = name.as_str(),
-                "the configuration names a plugin that the folder does not have"
-            );
-        }
-        for staged in scan.staged {
-            let settings = config.plugin(&staged.manifest.name);
-            self.registry
-                .register(Arc::new(opening::plugin(workers, staged, settings)));
-        }
-        let refused = scan.refused.into_iter().map(|refused| {
-            let (file, reason) = (refused.file, refused.rejection.explain());
-            warn!(file, reason, "file is not served");
-            RefusedStatus {
-                file,
-                name: refused.plugin,
-                lifecycle: Lifecycle::Rejected,
-                reason,
-            }
-        });
-        self.registry.set_refused(refused.collect());
     }
 
     /// The names of all plugins, in order.
@@ -88,6 +61,11 @@ impl PluginManagementService {
     /// The files that are not served, each with its reason.
     pub fn refused(&self) -> Vec<RefusedStatus> {
         self.registry.refused()
+    }
+
+    /// Why the plugins folder cannot be seen now, if so.
+    pub fn folder_problem(&self) -> Option<String> {
+        self.registry.folder_problem()
     }
 
     /// One plugin as it stands.
@@ -118,7 +96,7 @@ impl PluginManagementService {
         let plugin = self.registry.get_plugin(name)?;
         let _ = plugin.open().await;
         plugin.enable();
-        info!(plugin = plugin.name().as_str(), "plugin was enabled");
+        self.tell(Kind::Enabled, &plugin);
         status(&plugin)
     }
 
@@ -129,8 +107,36 @@ impl PluginManagementService {
     pub fn disable_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
         let plugin = self.registry.get_plugin(name)?;
         plugin.disable();
-        info!(plugin = plugin.name().as_str(), "plugin was disabled");
+        self.tell(Kind::Disabled, &plugin);
         status(&plugin)
+    }
+
+    /// Reads settings and folder again, and lets the build that the folder holds serve, even where it was refused
+    /// before.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status); `plugin_unavailable` with the reason why that build does not serve, whatever
+    /// serves then.
+    pub async fn reload_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+        self.rollouts.reload(Some(name)).await?;
+        self.status(name)
+    }
+
+    /// Reads settings and folder again.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` where the settings have a fault: those before stay in force.
+    pub async fn reload_all(&self) -> Result<(), CallError> {
+        self.rollouts.reload(None).await
+    }
+
+    /// Lets the last good build of a plugin serve, in place of the one that does.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status); `plugin_unavailable` where there is no such build, or it cannot be opened.
+    pub async fn rollback_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+        self.rollouts.rollback(name).await?;
+        self.status(name)
     }
 
     /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
@@ -146,15 +152,14 @@ impl PluginManagementService {
         self.runner.run(call).await
     }
 
-    /// Opens the first `count` plugins and all that are required, and says what came of it.
-    pub async fn preload(&self, count: usize) {
+    /// Opens as many plugins as the settings say, and all that are required, and says what came of it.
+    pub async fn preload(&self) {
+        let (required, count) = (self.required(), self.running.load().plugins.preload);
         let plugins = self.registry.plugins().into_iter().enumerate();
-        let wanted = plugins
-            .filter(|(index, plugin)| *index < count || self.required.contains(plugin.name()));
-        let opened = stream::iter(wanted).map(|(_, plugin)| async move {
-            let opened = plugin.open().await;
-            report(&plugin, opened);
-        });
+        let wanted =
+            plugins.filter(|(index, plugin)| *index < count || required.contains(plugin.name()));
+        let opened = stream::iter(wanted)
+            .map(|(_, plugin)| async move { open(&self.events, &plugin).await });
         opened
             .buffer_unordered(OPENED_AT_A_TIME)
             .collect::<()>()
@@ -163,33 +168,29 @@ impl PluginManagementService {
 
     /// What keeps the host from being ready: required plugins that do not serve.
     pub fn missing(&self) -> Vec<PluginName> {
-        let plugins = self.registry.plugins();
         let serves = |name: &PluginName| {
-            let plugin = plugins.iter().find(|plugin| plugin.name() == name);
+            let plugin = self.registry.find(name.as_str());
             plugin.is_some_and(|plugin| plugin.lifecycle() == Lifecycle::Ready)
         };
-        self.required
-            .iter()
-            .filter(|name| !serves(name))
-            .cloned()
-            .collect()
+        let mut required = self.required();
+        required.retain(|name| !serves(name));
+        required
+    }
+
+    /// Named by the operator as required, whether or not they are there.
+    fn required(&self) -> Vec<PluginName> {
+        let running = self.running.load();
+        let named = running.plugins.named.iter();
+        let required = named.filter(|(_, plugin)| plugin.required);
+        required.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn tell(&self, kind: Kind, plugin: &Plugin) {
+        self.events.tell(Event::of(kind).plugin(plugin.name()));
     }
 }
 
 /// Where a plugin stands; one of which nothing is left is none.
 fn status(plugin: &Plugin) -> Result<PluginStatus, CallError> {
     plugin.status().ok_or_else(|| plugin.gone())
-}
-
-fn report(plugin: &Plugin, opened: Result<(), CallError>) {
-    let Some(stable) = plugin.stable() else {
-        return;
-    };
-    let declaration = stable.declaration();
-    let (name, version) = (plugin.name().as_str(), declaration.version.to_string());
-    let generation = declaration.digest.short();
-    match opened {
-        Ok(()) => info!(plugin = name, version, generation, "plugin is ready"),
-        Err(error) => warn!(plugin = name, version, generation, %error, "plugin is not served"),
-    }
 }

@@ -1,0 +1,192 @@
+//! What is known of a plugin's earlier builds: which were good, which were taken out again, and which has proven
+//! itself. Kept beside the private copies, so that it outlives the host. Knows no generation that runs.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::loader::Staged;
+use crate::names::Digest;
+use crate::record;
+
+/// The most builds that are remembered for having been taken out.
+const MOST_REFUSED: usize = 32;
+
+/// One plugin's earlier builds.
+#[derive(Debug)]
+pub(super) struct History {
+    file: PathBuf,
+    record: Record,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Record {
+    /// Builds that served well, the latest first.
+    good: Vec<Build>,
+    /// Builds that were taken out, the latest first.
+    refused: Vec<Refusal>,
+    /// The build that has served for so long that it is not held to be new any more.
+    proven: Option<String>,
+}
+
+/// A build that served well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Build {
+    digest: String,
+    /// The name that its file had.
+    pub(super) file: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Refusal {
+    digest: String,
+    why: String,
+}
+
+impl Build {
+    /// Its hash; nothing where the record was damaged.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.digest.parse().ok()
+    }
+}
+
+impl History {
+    /// What `file` says; where it says nothing, nothing is known.
+    pub(super) fn load(file: PathBuf) -> Self {
+        let record = record::read(&file).unwrap_or_default();
+        Self { file, record }
+    }
+
+    /// The builds that served well, the latest first.
+    pub(super) fn good(&self) -> impl Iterator<Item = &Build> {
+        self.record.good.iter()
+    }
+
+    /// Why a build was taken out, if it was.
+    pub(super) fn refusal(&self, build: Digest) -> Option<&str> {
+        let build = build.to_string();
+        let mut refused = self.record.refused.iter();
+        let found = refused.find(|refused| refused.digest == build)?;
+        Some(&found.why)
+    }
+
+    /// Whether a build has served for long.
+    pub(super) fn has_proven(&self, build: Digest) -> bool {
+        self.record.proven.as_deref() == Some(&build.to_string())
+    }
+
+    /// A build has served for long.
+    pub(super) fn prove(&mut self, build: Digest) {
+        self.record.proven = Some(build.to_string());
+    }
+
+    /// A build that served well gives way; so many of them are kept.
+    pub(super) fn supersede(&mut self, build: &Staged, keep: usize) {
+        let digest = build.digest.to_string();
+        self.record.good.retain(|it| it.digest != digest);
+        let file = build.file_name.clone();
+        self.record.good.insert(0, Build { digest, file });
+        self.trim(keep);
+    }
+
+    /// Keeps no more than so many builds.
+    pub(super) fn trim(&mut self, keep: usize) {
+        self.record.good.truncate(keep);
+    }
+
+    /// A build serves, or cannot serve: it is no earlier one.
+    pub(super) fn take(&mut self, build: Digest) {
+        let build = build.to_string();
+        self.record.good.retain(|it| it.digest != build);
+    }
+
+    /// A build is taken out, and not served again by itself.
+    pub(super) fn refuse(&mut self, build: Digest, why: &str) {
+        self.pardon(build);
+        self.take(build);
+        let (digest, why) = (build.to_string(), why.to_owned());
+        self.record.refused.insert(0, Refusal { digest, why });
+        self.record.refused.truncate(MOST_REFUSED);
+    }
+
+    /// A build may be served again.
+    pub(super) fn pardon(&mut self, build: Digest) {
+        let build = build.to_string();
+        self.record.refused.retain(|it| it.digest != build);
+    }
+
+    /// Writes it down, wherever that does not block; where it cannot be, the next host knows less.
+    pub(super) fn keep(&self) -> impl FnOnce() -> io::Result<()> + use<> {
+        let (file, record) = (self.file.clone(), self.record.clone());
+        move || record::keep(&file, &record)
+    }
+
+    /// Forgets it all: the plugin was removed.
+    pub(super) fn forget(self) -> impl FnOnce() -> io::Result<()> {
+        move || fs::remove_file(self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(number: u8) -> Digest {
+        Digest::new([number; 32])
+    }
+
+    fn supersede(history: &mut History, number: u8, keep: usize) {
+        let digest = digest(number).to_string();
+        history.record.good.retain(|it| it.digest != digest);
+        let file = "p.so".to_owned();
+        history.record.good.insert(0, Build { digest, file });
+        history.trim(keep);
+    }
+
+    fn good(history: &History) -> Vec<Digest> {
+        history.good().filter_map(Build::digest).collect()
+    }
+
+    #[test]
+    fn the_latest_good_builds_are_kept_and_outlive_the_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history").join("any.json");
+        let mut history = History::load(file.clone());
+        (1..=5).for_each(|number| supersede(&mut history, number, 3));
+        supersede(&mut history, 4, 3);
+        history.refuse(digest(3), "it crashed");
+        history.prove(digest(9));
+        history.keep()().unwrap();
+        let next = History::load(file.clone());
+        assert_eq!(good(&next), [digest(4), digest(5)]);
+        assert_eq!(next.refusal(digest(3)), Some("it crashed"));
+        assert!(next.has_proven(digest(9)) && !next.has_proven(digest(4)));
+        next.forget()().unwrap();
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_was_taken_out_may_come_back_when_somebody_wants_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::load(folder.path().join("any.json"));
+        (0..100).for_each(|number| history.refuse(digest(number), "x"));
+        assert_eq!(
+            history.refusal(digest(0)),
+            None,
+            "of so many the first is forgotten"
+        );
+        history.pardon(digest(99));
+        assert_eq!(history.refusal(digest(99)), None);
+        assert_eq!(history.refusal(digest(98)), Some("x"));
+    }
+
+    #[test]
+    fn a_damaged_record_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("any.json");
+        fs::write(&file, "{\"good\": [{\"digest\": \"zz\", \"file\"").unwrap();
+        assert_eq!(good(&History::load(file)), []);
+    }
+}

@@ -1,0 +1,148 @@
+//! How a new build comes to serve, and how the last good one comes back: from views of the folder to generations that
+//! take calls. Runs no plugin and knows no HTTP.
+//!
+//! In reading order: `reconciler` holds the plugins that there are to those that the folder holds, `wish` is what a
+//! plugin is to be, `rollout` is the task that brings one plugin there, `candidate` a build on its way, `trial` judges
+//! canaries, `history` knows the earlier builds, `settings` where the operator's words come from.
+
+mod candidate;
+mod history;
+mod reconciler;
+mod rollout;
+mod settings;
+mod trial;
+mod wish;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(super) use reconciler::open;
+pub use reconciler::{Reconciler, Watch, Watched};
+pub use settings::SettingsSource;
+
+use super::opening::Lanes;
+use crate::config::Config;
+use crate::error::CallError;
+use crate::events::{Event, EventLog, Kind};
+use crate::lane::in_process::Mapped;
+use crate::lane::worker::Workers;
+use crate::loader::StagingArea;
+use crate::names::PluginName;
+use crate::registry::PluginRegistry;
+
+/// What all rollouts of a host have in common.
+pub struct RolloutContext {
+    /// Where plugins are called from.
+    pub registry: Arc<PluginRegistry>,
+    /// Where their code runs.
+    pub workers: Arc<Workers>,
+    /// Where their private copies are.
+    pub area: Arc<StagingArea>,
+    /// Who hears of it all.
+    pub events: Arc<EventLog>,
+    /// The settings as they hold now.
+    pub running: Arc<ArcSwap<Config>>,
+    /// Tasks that the end of the host waits for.
+    pub tasks: TaskTracker,
+    /// The host stops: nothing new comes to serve.
+    pub stop: CancellationToken,
+}
+
+/// The context as rollouts use it.
+struct Common {
+    host: RolloutContext,
+    lanes: Lanes,
+}
+
+impl Common {
+    fn new(host: RolloutContext) -> Arc<Self> {
+        let lanes = Lanes {
+            workers: Arc::clone(&host.workers),
+            mapped: Arc::new(Mapped::default()),
+            events: Arc::clone(&host.events),
+        };
+        Arc::new(Self { host, lanes })
+    }
+
+    fn tell(&self, event: Event) {
+        self.host.events.tell(event);
+    }
+
+    fn running(&self) -> Arc<Config> {
+        self.host.running.load_full()
+    }
+
+    /// Where it is written what is known of a plugin's builds.
+    fn history_file(&self, plugin: &PluginName) -> PathBuf {
+        let folder = self.running().state.join("history");
+        folder.join(format!("{plugin}.json"))
+    }
+}
+
+/// The way to ask for something; `plugin` may be anybody's text.
+#[derive(Clone)]
+pub struct Rollouts {
+    asks: mpsc::Sender<Ask>,
+}
+
+/// What may be asked.
+enum Ask {
+    /// Settings and folder are read again, and what one plugin was refused for is forgotten, or of none.
+    Reload(Option<String>, Reply),
+    /// The last good build of a plugin is to serve.
+    Rollback(String, Reply),
+}
+
+/// Who waits for what comes of it.
+type Reply = oneshot::Sender<Result<(), CallError>>;
+
+impl Rollouts {
+    /// The way, and its end.
+    fn new() -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, inbox) = mpsc::channel(16);
+        (Self { asks }, inbox)
+    }
+
+    /// A way that leads nowhere, for a host whose plugins stay as they are.
+    pub fn none() -> Self {
+        Self::new().0
+    }
+
+    /// Reads settings and folder again and waits for what comes of it: for one plugin, if one is named.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` with the reason why settings, folder or build are not what serves now; `plugin_not_found`.
+    pub async fn reload(&self, plugin: Option<&str>) -> Result<(), CallError> {
+        let plugin = plugin.map(str::to_owned);
+        self.ask(|reply| Ask::Reload(plugin, reply)).await
+    }
+
+    /// Lets the last good build of a plugin serve again.
+    ///
+    /// # Errors
+    /// `plugin_unavailable` where there is none, or it cannot be opened; `plugin_not_found`.
+    pub async fn rollback(&self, plugin: &str) -> Result<(), CallError> {
+        let plugin = plugin.to_owned();
+        self.ask(|reply| Ask::Rollback(plugin, reply)).await
+    }
+
+    async fn ask(&self, ask: impl FnOnce(Reply) -> Ask) -> Result<(), CallError> {
+        let stopping = || CallError::unavailable("stopping: the host is stopping".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(ask(reply)).await.map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+/// The event that says what ails the folder.
+fn folder_event(problem: Option<&str>) -> Event {
+    match problem {
+        Some(problem) => Event::of(Kind::FolderProblem).reason(problem),
+        None => Event::of(Kind::FolderFine),
+    }
+}

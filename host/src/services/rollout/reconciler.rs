@@ -1,0 +1,538 @@
+//! Holds the plugins that there are to those that the folder holds and the settings want: finds what is new, removes
+//! what is gone, tells what is refused, and hands each plugin's wish to its rollout. Copies files, and runs none.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::{error, warn};
+
+use super::history::History;
+use super::rollout::{Order, Rollout};
+use super::wish::Wish;
+use super::{Ask, Common, Reply, RolloutContext, Rollouts, SettingsSource, folder_event};
+use crate::error::CallError;
+use crate::events::{Event, EventLog, Kind};
+use crate::loader::{Catalog, Refused, Scan, ScanError};
+use crate::names::{Digest, PluginName};
+use crate::registry::{Lifecycle, Plugin, RefusedStatus};
+use crate::services::opening::{Ears, event_of};
+
+/// How often a file is tried again that could not be read or copied for now.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// How many plugins that come while the host runs are opened at a time.
+const OPENED_AT_A_TIME: usize = 2;
+
+/// The state of a file, as whoever watches tells it: equal as long as nobody has touched the file.
+type State = Option<crate::platform::Fingerprint>;
+
+/// What the folder holds: every file with its state, or why that cannot be told.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Why the folder cannot be seen now; the files are those that were seen last.
+    pub problem: Option<String>,
+    /// The files by their names.
+    pub files: BTreeMap<OsString, State>,
+}
+
+/// Somebody who watches the folder.
+pub trait Watch: Send {
+    /// What it holds.
+    fn view(&self) -> Watched;
+    /// Waits for the view to change. False when nobody watches any more.
+    fn changed(&mut self) -> impl Future<Output = bool> + Send;
+    /// Looks now, and returns when the view holds what was found.
+    fn rescan(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Reconciles plugins with the folder.
+pub struct Reconciler {
+    common: Arc<Common>,
+    // Lent to the thread that reads files.
+    catalog: Option<Catalog<State>>,
+    rollouts: HashMap<PluginName, Handle>,
+    /// Rollouts of a host that does not run yet.
+    waiting: Vec<Rollout>,
+    runs: bool,
+    /// What was told of files that are not served.
+    told: Vec<(String, String)>,
+    problem: Option<String>,
+    retry: bool,
+    opening: Arc<Semaphore>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+/// The way to a plugin's rollout.
+struct Handle {
+    plugin: Arc<Plugin>,
+    wish: watch::Sender<Wish>,
+    orders: mpsc::Sender<Order>,
+    kept: watch::Receiver<Vec<Digest>>,
+}
+
+impl Reconciler {
+    /// One for a host that has no plugins yet, and the way to ask it for something.
+    pub fn new(host: RolloutContext) -> (Self, Rollouts) {
+        let (rollouts, asks) = Rollouts::new();
+        let catalog = Catalog::new(Arc::clone(&host.area));
+        let reconciler = Self {
+            common: Common::new(host),
+            catalog: Some(catalog),
+            rollouts: HashMap::new(),
+            waiting: Vec::new(),
+            runs: false,
+            told: Vec::new(),
+            problem: None,
+            retry: false,
+            opening: Arc::new(Semaphore::new(OPENED_AT_A_TIME)),
+            asks,
+        };
+        (reconciler, rollouts)
+    }
+
+    /// Takes in what the folder holds at the start, on this thread. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`ScanError`] when the folder cannot be used.
+    pub fn begin(&mut self, watched: Watched) -> Result<(), ScanError> {
+        let folder = self.common.running().plugins.dir.clone();
+        let catalog = self.catalog.as_mut().expect("it is lent to nobody");
+        let scan = catalog.update(&folder, watched.files)?;
+        self.warn_of_missing(&scan);
+        self.take(scan);
+        self.tidy();
+        Ok(())
+    }
+
+    /// Until the host stops.
+    pub async fn run(mut self, mut watch: impl Watch, settings: Option<Arc<dyn SettingsSource>>) {
+        self.runs = true;
+        for rollout in std::mem::take(&mut self.waiting) {
+            self.common.host.tasks.spawn(rollout.run());
+        }
+        let stop = self.common.host.stop.clone();
+        loop {
+            let again = async {
+                match self.retry {
+                    true => tokio::time::sleep(RETRY_EVERY).await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                watches = watch.changed() => match watches {
+                    true => self.look(watch.view()).await,
+                    false => return,
+                },
+                () = again => self.look(watch.view()).await,
+                ask = self.asks.recv() => match ask {
+                    Some(ask) => self.carry_out(ask, &watch, settings.as_ref()).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        ask: Ask,
+        watch: &impl Watch,
+        settings: Option<&Arc<dyn SettingsSource>>,
+    ) {
+        match ask {
+            Ask::Reload(plugin, reply) => {
+                let configured = self.configure(settings).await;
+                watch.rescan().await;
+                self.look(watch.view()).await;
+                match (configured, plugin) {
+                    (Err(error), _) => drop(reply.send(Err(error))),
+                    (Ok(()), None) => drop(reply.send(Ok(()))),
+                    (Ok(()), Some(plugin)) => self.reload(&plugin, reply).await,
+                }
+            }
+            Ask::Rollback(plugin, reply) => self.order(&plugin, reply, Order::Rollback).await,
+        }
+    }
+
+    async fn reload(&self, plugin: &str, reply: Reply) {
+        let refused = self.refusal_of(plugin);
+        match refused {
+            Some(reason) => drop(reply.send(Err(CallError::unavailable(reason)))),
+            None => self.order(plugin, reply, Order::Reload).await,
+        }
+    }
+
+    /// Why the file of a plugin, as it is now, is not served.
+    fn refusal_of(&self, plugin: &str) -> Option<String> {
+        let found = self.common.host.registry.find(plugin)?;
+        found.status()?.file_invalid
+    }
+
+    async fn order(&self, plugin: &str, reply: Reply, order: impl FnOnce(Reply) -> Order) {
+        // Who is asked for may be nobody.
+        let found = self.common.host.registry.get_plugin(plugin);
+        let handle = found.and_then(|plugin| {
+            let handle = self.rollouts.get(plugin.name());
+            handle.ok_or_else(|| plugin.gone())
+        });
+        match handle {
+            // A rollout that has ended drops the reply, and who waits hears of that.
+            Ok(handle) => drop(handle.orders.send(order(reply)).await),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Reads the settings again; where they have a fault, the old ones stay in force.
+    async fn configure(
+        &mut self,
+        settings: Option<&Arc<dyn SettingsSource>>,
+    ) -> Result<(), CallError> {
+        let Some(settings) = settings.map(Arc::clone) else {
+            return Ok(());
+        };
+        let source = Arc::clone(&settings);
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let fresh = match read.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Ok(fresh) => fresh,
+            Err(problem) => {
+                let event = Event::of(Kind::ConfigurationRejected).reason(&problem);
+                self.common.tell(event);
+                let reason =
+                    format!("configuration_invalid: {problem}; the one before stays in force");
+                return Err(CallError::unavailable(reason));
+            }
+        };
+        let running = self.common.running();
+        let (adopted, waits) = running.adopt(fresh);
+        if adopted == *running && waits.is_empty() {
+            return Ok(());
+        }
+        settings.adopted(&adopted);
+        self.common.host.running.store(Arc::new(adopted));
+        let mut event = Event::of(Kind::ConfigurationApplied);
+        if !waits.is_empty() {
+            event = event
+                .reason("some changed settings wait for a restart")
+                .detail("waiting", waits);
+        }
+        self.common.tell(event);
+        self.wish_again();
+        Ok(())
+    }
+
+    /// The settings of plugins may be others than before.
+    fn wish_again(&self) {
+        let running = self.common.running();
+        for (name, handle) in &self.rollouts {
+            let config = running.plugin(name);
+            let staged = Arc::clone(&handle.wish.borrow().staged);
+            handle.wish(Wish { staged, config });
+        }
+    }
+
+    /// Takes in what the folder holds now.
+    async fn look(&mut self, watched: Watched) {
+        if let Some(problem) = watched.problem {
+            return self.ails(Some(problem));
+        }
+        let folder = self.common.running().plugins.dir.clone();
+        let mut catalog = self.catalog.take().expect("it is lent to nobody");
+        let updated = tokio::task::spawn_blocking(move || {
+            let scan = catalog.update(&folder, watched.files);
+            (catalog, scan)
+        });
+        let scan = match updated.await {
+            Ok((catalog, scan)) => {
+                self.catalog = Some(catalog);
+                scan
+            }
+            Err(panic) => {
+                error!(%panic, "the folder could not be read: it is read anew");
+                self.catalog = Some(Catalog::new(Arc::clone(&self.common.host.area)));
+                self.retry = true;
+                return;
+            }
+        };
+        match scan {
+            Ok(scan) => {
+                self.ails(None);
+                self.take(scan);
+                self.tidy_beside().await;
+            }
+            Err(error) => {
+                self.ails(Some(explain(&error)));
+                // Who mends it changes no file in it.
+                self.retry = true;
+            }
+        }
+    }
+
+    /// Notes what ails the folder; what serves goes on whatever that is.
+    fn ails(&mut self, problem: Option<String>) {
+        if problem == self.problem {
+            return;
+        }
+        self.common.tell(folder_event(problem.as_deref()));
+        self.common
+            .host
+            .registry
+            .set_folder_problem(problem.clone());
+        self.problem = problem;
+    }
+
+    fn take(&mut self, scan: Scan) {
+        self.retry = scan.retry;
+        self.tell_refused(&scan);
+        let running = self.common.running();
+        let mut gone: Vec<_> = self.rollouts.keys().cloned().collect();
+        for staged in &scan.staged {
+            let name = &staged.manifest.name;
+            gone.retain(|it| it != name);
+            let (staged, config) = (Arc::clone(staged), running.plugin(name));
+            let wish = Wish { staged, config };
+            match self.rollouts.get(name) {
+                Some(handle) => {
+                    if handle.wish.borrow().staged.digest != wish.staged.digest {
+                        self.common.tell(event_of(Kind::Found, &wish.staged));
+                    }
+                    handle.wish(wish);
+                }
+                None => self.add(wish),
+            }
+        }
+        for name in gone {
+            self.remove(&name);
+        }
+        self.note_held(&scan);
+    }
+
+    /// A plugin that there was not.
+    fn add(&mut self, wish: Wish) {
+        let name = wish.staged.manifest.name.clone();
+        self.common.tell(event_of(Kind::Found, &wish.staged));
+        let history = History::load(self.common.history_file(&name));
+        let first = self.first(&history, &wish);
+        let ears = Ears::default();
+        let generation = self
+            .common
+            .lanes
+            .generation(&first.staged, &first.config, &ears);
+        let forced_kills = Arc::clone(&ears.forced_kills);
+        let plugin = Arc::new(Plugin::serving(generation).counting(forced_kills));
+        self.common.host.registry.register(Arc::clone(&plugin));
+        let (orders, inbox) = mpsc::channel(16);
+        let (kept, is_kept) = watch::channel(vec![first.staged.digest]);
+        let (wish, wishes) = watch::channel(wish);
+        let rollout = Rollout {
+            common: Arc::clone(&self.common),
+            plugin: Arc::clone(&plugin),
+            ears,
+            wishes,
+            orders: inbox,
+            kept,
+            history,
+            stable: first,
+            candidate: None,
+            trial: None,
+            unfit: None,
+            retry_at: None,
+            asked: Vec::new(),
+        };
+        let handle = Handle {
+            plugin: Arc::clone(&plugin),
+            wish,
+            orders,
+            kept: is_kept,
+        };
+        self.rollouts.insert(name, handle);
+        if self.runs {
+            self.common.host.tasks.spawn(rollout.run());
+            self.open_soon(plugin);
+        } else {
+            self.waiting.push(rollout);
+        }
+    }
+
+    /// What serves first: what the folder holds, unless it was taken out while an earlier host ran.
+    fn first(&self, history: &History, wish: &Wish) -> Wish {
+        if history.refusal(wish.staged.digest).is_none() {
+            return wish.clone();
+        }
+        let area = &self.common.host.area;
+        let mut good = history
+            .good()
+            .filter_map(|build| area.restage(build.digest()?, &build.file).ok());
+        let staged = good
+            .next()
+            .map_or_else(|| Arc::clone(&wish.staged), Arc::new);
+        let config = wish.config.clone();
+        Wish { staged, config }
+    }
+
+    /// Opens a plugin that has come while the host runs, unless there are so many that each is left to its first call.
+    fn open_soon(&self, plugin: Arc<Plugin>) {
+        if self.rollouts.len() > self.common.running().plugins.preload {
+            return;
+        }
+        let (turns, common) = (Arc::clone(&self.opening), Arc::clone(&self.common));
+        let stop = common.host.stop.clone();
+        self.common.host.tasks.spawn(async move {
+            let opened = async {
+                let _turn = turns.acquire().await;
+                open(&common.host.events, &plugin).await;
+            };
+            tokio::select! {
+                () = opened => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
+    /// A plugin that there is no more.
+    fn remove(&mut self, name: &PluginName) {
+        let Some(handle) = self.rollouts.remove(name) else {
+            return;
+        };
+        let generation = handle.wish.borrow().staged.digest;
+        let event = Event::of(Kind::Removed).plugin(name).generation(generation);
+        self.common.tell(event);
+        handle.plugin.leave();
+        // Its inbox may be full of an operator's orders: then the closed channel tells it the same.
+        let _ = handle.orders.try_send(Order::Remove);
+    }
+
+    fn tell_refused(&mut self, scan: &Scan) {
+        let told = std::mem::take(&mut self.told);
+        let refused = scan.refused.iter().map(|it| (it, Kind::Rejected));
+        let held = scan.held.iter().map(|it| (it, Kind::Held));
+        for (refused, kind) in refused.chain(held) {
+            let line = (refused.file.clone(), refused.rejection.explain());
+            if !told.contains(&line) {
+                self.common.tell(refusal(kind, refused));
+            }
+            self.told.push(line);
+        }
+        let refused = scan.refused.iter().map(|refused| RefusedStatus {
+            file: refused.file.clone(),
+            name: refused.plugin.clone(),
+            lifecycle: Lifecycle::Rejected,
+            reason: refused.rejection.explain(),
+        });
+        self.common.host.registry.set_refused(refused.collect());
+    }
+
+    /// Shows with each plugin whether its file, as it is now, is refused.
+    fn note_held(&self, scan: &Scan) {
+        let files: HashMap<_, _> = scan.held.iter().map(|held| (&held.file, held)).collect();
+        for staged in &scan.staged {
+            let held = files.get(&staged.file_name);
+            if let Some(handle) = self.rollouts.get(&staged.manifest.name) {
+                let reason = held.map(|held| held.rejection.explain());
+                handle.plugin.set_file_invalid(reason);
+            }
+        }
+    }
+
+    fn warn_of_missing(&self, scan: &Scan) {
+        let running = self.common.running();
+        let plugins = &running.plugins;
+        let is_found = |name: &&PluginName| {
+            let mut staged = scan.staged.iter();
+            staged.any(|staged| staged.manifest.name == **name)
+        };
+        let configured = plugins.named.keys().chain([&plugins.default]);
+        for name in configured.filter(|name| !is_found(name)) {
+            let plugin = name.as_str();
+            warn!(
+                plugin,
+                "the configuration names a plugin that the folder does not have"
+            );
+        }
+    }
+
+    /// The builds whose copies are needed, beside those that the folder holds.
+    fn needed(&self) -> Vec<Digest> {
+        let kept = self.rollouts.values();
+        let kept = kept.flat_map(|handle| handle.kept.borrow().clone());
+        let plugins = self.common.host.registry.plugins();
+        let alive = plugins.iter().flat_map(|plugin| plugin.alive());
+        kept.chain(alive.map(|it| it.declaration().digest))
+            .collect()
+    }
+
+    fn tidy(&self) {
+        // At the start nobody has said yet what is to be kept but the records.
+        let histories = self.waiting.iter().flat_map(|rollout| {
+            let good = rollout.history.good().filter_map(|build| build.digest());
+            good.collect::<Vec<_>>()
+        });
+        let needed = self.needed().into_iter().chain(histories);
+        if let Some(catalog) = &self.catalog {
+            catalog.tidy(needed);
+        }
+    }
+
+    async fn tidy_beside(&mut self) {
+        let needed = self.needed();
+        let catalog = self.catalog.take().expect("it is lent to nobody");
+        let tidied = tokio::task::spawn_blocking(move || {
+            catalog.tidy(needed);
+            catalog
+        });
+        let area = &self.common.host.area;
+        self.catalog = Some(
+            tidied
+                .await
+                .unwrap_or_else(|_| Catalog::new(Arc::clone(area))),
+        );
+    }
+}
+
+impl Handle {
+    /// Wakes the rollout only where there is something new.
+    fn wish(&self, wish: Wish) {
+        self.wish.send_if_modified(|known| {
+            let is_new = *known != wish;
+            *known = wish;
+            is_new
+        });
+    }
+}
+
+/// Opens what serves a plugin, and says so.
+pub(in crate::services) async fn open(events: &EventLog, plugin: &Plugin) {
+    let Some(stable) = plugin.stable() else {
+        return;
+    };
+    // Why it is refused was told when that was found.
+    if stable.serving().await.is_ok() {
+        let declaration = stable.declaration();
+        let event = Event::of(Kind::Serving)
+            .plugin(plugin.name())
+            .version(&declaration.version)
+            .generation(declaration.digest)
+            .file(&declaration.file);
+        events.tell(event);
+    }
+}
+
+fn refusal(kind: Kind, refused: &Refused) -> Event {
+    let event = Event::of(kind)
+        .file(&refused.file)
+        .reason(refused.rejection.explain());
+    match &refused.plugin {
+        Some(plugin) => event.plugin(plugin),
+        None => event,
+    }
+}
+
+/// The error with its cause, in one line.
+fn explain(error: &ScanError) -> String {
+    use std::error::Error;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
