@@ -20,3 +20,4 @@ pub mod registry;
 pub mod runner;
 pub mod services;
 pub mod validation;
+pub mod watcher;
