@@ -21,3 +21,4 @@ pub mod registry;
 pub mod runner;
 pub mod services;
 pub mod validation;
+pub mod watcher;

@@ -24,6 +24,7 @@ mod portable;
 mod process;
 mod side;
 mod worker;
+mod writer;
 
 pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
 pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
@@ -35,3 +36,4 @@ pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, Reques
 pub use process::{Exit, Output, Peek, Process, Spawned, Spawner, WORKER, own_binary};
 pub use side::Side;
 pub use worker::{adopt, guard_thread, is_root, is_worker, lend, report_crashes};
+pub use writer::has_writer;

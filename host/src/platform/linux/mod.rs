@@ -3,6 +3,7 @@
 
 pub(super) mod channel;
 mod landlock;
+mod lease;
 mod limits;
 pub(super) mod memory;
 pub(super) mod process;
@@ -12,5 +13,6 @@ mod seccomp;
 mod user;
 pub(super) mod worker;
 
+pub(super) use lease::has_writer;
 pub(super) use prove::prove;
 pub(super) use sandbox::confine;
