@@ -143,14 +143,17 @@ fn what_is_kept_is_bounded_in_bytes_too() {
     let log = EventLog::of_boot(BOOT);
     let large = "x".repeat(4000);
     let name = "y".repeat(3000);
-    for _ in 0..MAX_EVENTS {
+    for _ in 0..1000 {
         let event = Event::of(Kind::Rejected).reason(&large);
         log.tell(event.detail("said", &*name));
     }
     let seen = read(&log, Cursor::Start);
     let kept = seen.split(' ').count();
-    assert!(kept > 100 && kept * 5000 < MAX_BYTES, "{kept}");
-    assert!(seen.ends_with(&MAX_EVENTS.to_string()));
+    assert!(
+        (100..1000).contains(&kept) && kept * 5000 < MAX_BYTES,
+        "{kept}"
+    );
+    assert!(seen.ends_with(" 1000"));
 }
 
 #[test]
