@@ -17,6 +17,7 @@ pub mod lanes;
 pub mod load;
 pub mod mutations;
 pub mod process;
+pub mod reload;
 pub mod source;
 pub mod tools;
 pub mod wait;
