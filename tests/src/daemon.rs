@@ -110,7 +110,12 @@ impl Daemon {
 
     /// Lifts what keeps a plugin from being called.
     pub fn enable(&self, plugin: &str) -> Answer {
-        let path = format!("/v1/plugins/{plugin}/enable");
+        self.act(plugin, "enable")
+    }
+
+    /// Does to a plugin what an operator can: `enable`, `disable`, `reload`, `rollback`.
+    pub fn act(&self, plugin: &str, action: &str) -> Answer {
+        let path = format!("/v1/plugins/{plugin}/{action}");
         Answer::of(self.agent.post(self.url(&path)).send_empty())
     }
 

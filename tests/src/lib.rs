@@ -6,6 +6,7 @@
     reason = "a failure in here is a failed test, which says the line"
 )]
 
+pub mod builds;
 pub mod c;
 pub mod cli;
 pub mod daemon;
@@ -14,8 +15,11 @@ pub mod fixtures;
 pub mod folder;
 pub mod inotify;
 pub mod lanes;
+pub mod load;
 pub mod mutations;
 pub mod process;
+pub mod reload;
 pub mod source;
+pub mod tools;
 pub mod wait;
 pub mod workers;
