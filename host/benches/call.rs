@@ -46,7 +46,7 @@ fn plain(criterion: &mut Criterion) {
 fn lookup(criterion: &mut Criterion, runtime: &Runtime) {
     let host = Host::new(runtime, "tiny", "lane = \"in-process\"");
     criterion.bench_function("registry lookup", |bencher| {
-        bencher.iter(|| host.registry.get_plugin(black_box("tiny")).unwrap());
+        bencher.iter(|| host.registry().get_plugin(black_box("tiny")).unwrap());
     });
 }
 

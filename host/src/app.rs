@@ -1,28 +1,34 @@
 //! The composition root: builds the chain from its settings, starts and stops it. The binary and
 //! the tests both begin here.
 
+mod watch;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
-use crate::events::EventLog;
+use crate::events::{Event, EventLog, Kind};
 use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
 use crate::lane::worker::{self, Workers};
-use crate::loader::{self, ScanError, StagingArea, StagingError};
+use crate::loader::{ScanError, StagingArea, StagingError};
 use crate::registry::PluginRegistry;
 use crate::runner::ToolRunner;
+use crate::services::rollout::{Reconciler, RolloutContext, SettingsSource};
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::InputLimits;
+use crate::watcher::FolderView;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
@@ -39,8 +45,13 @@ pub struct App {
     pub jobs: Arc<JobManagementService>,
     /// Where plugins are managed.
     pub plugins: Arc<PluginManagementService>,
+    /// Where plugins are looked up.
+    pub registry: Arc<PluginRegistry>,
     config: Config,
     workers: Arc<Workers>,
+    events: Arc<EventLog>,
+    reconciler: Reconciler,
+    view: FolderView,
     tasks: TaskTracker,
     // Held for as long as the app lives.
     _lock: File,
@@ -81,36 +92,49 @@ impl App {
     pub fn build(config: Config) -> Result<Self, StartError> {
         let lock = lock(&config.state)?;
         let area = Arc::new(StagingArea::open(&config.state)?);
-        let scan = loader::scan(&config.plugins.dir, &area)?;
-        area.keep_only(&scan.staged.iter().map(|staged| staged.digest).collect());
+        let workers = Workers::new(&config.workers, &config.state)
+            .map_err(|source| state(&config.state, source))?;
         let registry = Arc::new(PluginRegistry::default());
+        let (tasks, events) = (TaskTracker::new(), Arc::new(EventLog::starting()));
+        let running = Arc::new(ArcSwap::from_pointee(config.clone()));
+        let (mut reconciler, rollouts) = Reconciler::new(RolloutContext {
+            registry: Arc::clone(&registry),
+            workers: Arc::clone(&workers),
+            area,
+            events: Arc::clone(&events),
+            running: Arc::clone(&running),
+            tasks: tasks.clone(),
+            stop: CancellationToken::new(),
+        });
+        let view = watch::first(&config.plugins.dir);
+        reconciler.begin(view.clone().into())?;
         let limits = InputLimits {
             max_pixels: config.server.max_pixels,
         };
-        let tasks = TaskTracker::new();
         let runner = ToolRunner::new(Arc::clone(&registry), limits, tasks.clone());
-        let named = config.plugins.named.iter();
-        let required = named
-            .filter(|(_, plugin)| plugin.required)
-            .map(|(name, _)| name.clone());
-        let plugins = PluginManagementService::new(registry, runner, required.collect());
-        let workers = Workers::new(&config.workers, &config.state)
-            .map_err(|source| state(&config.state, source))?;
-        plugins.take_over(scan, &config, &workers);
-        let plugins = Arc::new(plugins);
+        let plugins = Arc::new(PluginManagementService::new(
+            Arc::clone(&registry),
+            runner,
+            rollouts,
+            Arc::clone(&events),
+            Arc::clone(&running),
+        ));
         let jobs = Arc::new(JobManagementService::new(
             Arc::clone(&plugins),
             store(&config),
             tasks.clone(),
         ));
-        let default = config.plugins.default.clone();
-        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), default));
+        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), running));
         Ok(Self {
             analysis,
             jobs,
             plugins,
+            registry,
             config,
             workers,
+            events,
+            reconciler,
+            view,
             tasks,
             _lock: lock,
         })
@@ -177,63 +201,80 @@ impl App {
         }
     }
 
-    /// Serves HTTP on `listener` until `shutdown`, then lets what runs come to its end, but no
-    /// longer than the configured time.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+    /// Serves HTTP on `listener` and follows the plugins folder until `shutdown`, then lets what runs come to its end,
+    /// but no longer than the configured time. Settings are read again from `settings`.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        settings: Option<Arc<dyn SettingsSource>>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) {
+        let Self {
+            analysis,
+            jobs,
+            plugins,
+            registry: _,
+            config,
+            workers,
+            events,
+            reconciler,
+            view,
+            tasks,
+            _lock,
+        } = self;
         let state = Arc::new(ServerState::starting());
         let services = Services {
-            analysis: Arc::clone(&self.analysis),
-            jobs: Arc::clone(&self.jobs),
-            plugins: Arc::clone(&self.plugins),
-            events: Arc::new(EventLog::starting()),
+            analysis,
+            jobs: Arc::clone(&jobs),
+            plugins: Arc::clone(&plugins),
+            events: Arc::clone(&events),
             state: Arc::clone(&state),
-            budget: Budget::new(self.config.server.budget()),
+            budget: Budget::new(config.server.budget()),
         };
-        let max_body = self.config.server.max_body.as_usize();
-        let router = http::router(
-            services,
-            HttpLimits {
-                max_body,
-                body_timeout: BODY_TIMEOUT,
-            },
-        );
-        self.tasks.spawn(preload(
-            Arc::clone(&self.plugins),
-            self.config.plugins.preload,
-            Arc::clone(&state),
-        ));
-        let drain = self.config.server.drain.duration();
+        let limits = HttpLimits {
+            max_body: config.server.max_body.as_usize(),
+            body_timeout: BODY_TIMEOUT,
+        };
+        let router = http::router(services, limits);
+        let stop = reconciler.stop();
+        watch::start(&config.plugins, view, reconciler, settings, &tasks);
+        tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
+        let drain = config.server.drain.duration();
         let limits = ServerLimits {
             drain,
             ..ServerLimits::default()
         };
         let stopped = async {
             shutdown.await;
+            // What comes now must not be taken for what the next host will find.
+            stop.cancel();
+            let event = Event::of(Kind::HostStopping);
+            events.tell(event.detail("drain_s", drain.as_secs()));
             state.draining();
-            info!(
-                "stopping: no new connections, {} s for what runs",
-                drain.as_secs()
-            );
         };
         let shutdown = Shutdown {
             asked: stopped,
-            cancel: || self.jobs.cancel_all(),
+            cancel: || jobs.cancel_all(),
         };
-        http::serve(listener, router, limits, shutdown, &self.tasks).await;
+        http::serve(listener, router, limits, shutdown, &tasks).await;
         // What callers have left behind may still end well, within reason.
-        self.tasks.close();
-        let _ = tokio::time::timeout(ABANDONED_CALLS, self.tasks.wait()).await;
-        self.workers.close();
+        tasks.close();
+        let _ = tokio::time::timeout(ABANDONED_CALLS, tasks.wait()).await;
+        workers.close();
         info!("stopped");
     }
 }
 
 /// Opens plugins, then calls the host ready.
-async fn preload(plugins: Arc<PluginManagementService>, count: usize, state: Arc<ServerState>) {
-    plugins.preload(count).await;
+async fn preload(
+    plugins: Arc<PluginManagementService>,
+    events: Arc<EventLog>,
+    state: Arc<ServerState>,
+) {
+    plugins.preload().await;
     state.ready();
     let (serving, missing) = (plugins.list_plugins().len(), plugins.missing());
-    info!(plugins = serving, "ready");
+    events.tell(Event::of(Kind::HostReady).detail("plugins", serving));
     for name in missing {
         warn!(
             plugin = name.as_str(),

@@ -28,7 +28,7 @@ mod sync {
 }
 
 #[expect(dead_code, reason = "the model asks nobody how many are inside")]
-#[path = "swap_model/turnstile.rs"]
+#[path = "../../host/src/registry/turnstile.rs"]
 mod turnstile;
 
 mod swap_model {

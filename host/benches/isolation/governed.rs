@@ -47,7 +47,7 @@ impl<'a> Governed<'a> {
         match self.body {
             Body::Heap => Payload::Heap(image.clone()),
             Body::Placed => {
-                let mut place = self.host.registry.place("tiny", image.len()).unwrap();
+                let mut place = self.host.registry().place("tiny", image.len()).unwrap();
                 place.bytes_mut().copy_from_slice(image);
                 Payload::Slot(place.keep(image.len()))
             }

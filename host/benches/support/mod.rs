@@ -4,25 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use bulkhead::app::App;
 use bulkhead::call::{Call, Payload};
 use bulkhead::config::Config;
 use bulkhead::envelope::Envelope;
-use bulkhead::lane::worker::Workers;
-use bulkhead::loader::{self, StagingArea};
 use bulkhead::names::PluginName;
 use bulkhead::registry::PluginRegistry;
-use bulkhead::runner::ToolRunner;
-use bulkhead::services::PluginManagementService;
-use bulkhead::validation::{InputLimits, Output};
+use bulkhead::validation::Output;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
-use tokio_util::task::TaskTracker;
 
 /// The chain from the service on, with one plugin opened.
 pub(crate) struct Host {
-    pub(crate) registry: Arc<PluginRegistry>,
-    plugins: PluginManagementService,
+    app: App,
     name: PluginName,
     _scratch: tempfile::TempDir,
 }
@@ -32,24 +27,19 @@ impl Host {
     pub(crate) fn new(runtime: &Runtime, plugin: &str, settings: &str) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let config = config(scratch.path(), plugin, settings);
-        let area = Arc::new(StagingArea::open(scratch.path()).unwrap());
-        let scan = loader::scan(&config.plugins.dir, &area).unwrap();
-        let registry = Arc::new(PluginRegistry::default());
-        let limits = InputLimits {
-            max_pixels: config.server.max_pixels,
-        };
-        let runner = ToolRunner::new(Arc::clone(&registry), limits, TaskTracker::new());
-        let plugins = PluginManagementService::new(Arc::clone(&registry), runner, Vec::new());
-        let workers = Workers::new(&config.workers, scratch.path()).unwrap();
-        plugins.take_over(scan, &config, &workers);
-        runtime.block_on(plugins.preload(1));
+        let app = App::build(config).unwrap();
+        runtime.block_on(app.plugins.preload());
         let name = PluginName::parse(plugin).unwrap();
         Self {
-            registry,
-            plugins,
+            app,
             name,
             _scratch: scratch,
         }
+    }
+
+    /// Where plugins are looked up.
+    pub(crate) fn registry(&self) -> &PluginRegistry {
+        &self.app.registry
     }
 
     /// One call, made and carried out.
@@ -60,7 +50,7 @@ impl Host {
     ) -> Result<Output, Box<Envelope>> {
         let mut call = Call::new(self.name.clone(), payload, "image/png".to_owned());
         call.options = options.map(ToOwned::to_owned);
-        self.plugins.execute_plugin(Arc::new(call)).await
+        self.app.plugins.execute_plugin(Arc::new(call)).await
     }
 }
 

@@ -1,14 +1,12 @@
-//! Settings that are read again when somebody asks. Knows where they come from, and not who acts on
-//! them, but for the log.
+//! Where settings are read again, and requests to do so. Knows not who acts on a setting, but for the log.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tokio::task;
-use tracing::{error, info, warn};
 
 use super::logs::Logs;
 use crate::config::{self, Config, Sources};
+use crate::services::rollout::SettingsSource;
 
 /// Takes requests to read the settings again. One that comes while another is carried out is
 /// carried out next; more than one are one.
@@ -19,57 +17,31 @@ impl Asking {
     pub(super) fn ask(&self) {
         self.0.notify_one();
     }
+
+    /// Waits until somebody asks. Dropped while it waits, it has missed nothing.
+    pub(super) async fn asked(&self) {
+        self.0.notified().await;
+    }
 }
 
-/// What a running host has of its settings.
+/// The sources that the command line has named, and the log that they set.
 pub(super) struct Settings {
-    asked: Asking,
     sources: Sources,
-    running: Config,
     logs: Logs,
 }
 
 impl Settings {
-    /// `running` is what `sources` said when the host was started.
-    pub(super) fn new(asked: Asking, sources: Sources, running: Config, logs: Logs) -> Self {
-        Self {
-            asked,
-            sources,
-            running,
-            logs,
-        }
+    pub(super) fn new(sources: Sources, logs: Logs) -> Self {
+        Self { sources, logs }
+    }
+}
+
+impl SettingsSource for Settings {
+    fn read(&self) -> Result<Config, String> {
+        config::read(&self.sources).map_err(|error| error.one_line())
     }
 
-    /// What holds now.
-    pub(super) fn running(&self) -> &Config {
-        &self.running
-    }
-
-    /// Waits until somebody asks, reads the sources and gives what holds from then on: as it was,
-    /// where they have a fault. Dropped while it waits, it has missed nothing.
-    pub(super) async fn asked(&mut self) -> &Config {
-        self.asked.0.notified().await;
-        let sources = self.sources.clone();
-        match task::spawn_blocking(move || config::read(&sources)).await {
-            Ok(Ok(fresh)) => self.adopt(fresh),
-            Ok(Err(error)) => {
-                let problem = error.one_line();
-                error!(problem, "the configuration stays as it was");
-            }
-            Err(error) => error!(%error, "the configuration stays as it was"),
-        }
-        &self.running
-    }
-
-    fn adopt(&mut self, fresh: Config) {
-        let (running, waits) = self.running.adopt(fresh);
-        self.logs.set_level(&running.log.level);
-        let changed = running != self.running;
-        self.running = running;
-        info!(changed, "the configuration was read again");
-        if !waits.is_empty() {
-            let settings = waits.join(", ");
-            warn!(settings, "changed settings wait for a restart");
-        }
+    fn adopted(&self, config: &Config) {
+        self.logs.set_level(&config.log.level);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +18,8 @@ use super::exit::{Exit, Failure};
 use super::reload::{Asking, Settings};
 use super::{Common, logs, print};
 use crate::app::App;
-use crate::config;
+use crate::config::{self, Config};
+use crate::services::PluginManagementService;
 
 /// Serve the plugins of a folder over HTTP
 #[derive(Args)]
@@ -52,9 +54,9 @@ impl Serve {
         let config = config::read(&sources)?;
         let logs = logs::start(&config.log);
         let workers = Runtime::new().map_err(unavailable)?;
-        let asking = Asking::default();
-        let settings = Settings::new(asking.clone(), sources, config, logs);
-        let served = control.block_on(supervise(signals, asking, settings, &workers));
+        let settings = Settings::new(sources, logs);
+        let served = supervise(signals, config, settings, &workers);
+        let served = control.block_on(served);
         // Plugins' code that cannot be ended must not hold up the end.
         workers.shutdown_background();
         served.map(|()| Exit::Success)
@@ -65,13 +67,13 @@ impl Serve {
 /// ends it at once. Requests to reload are handed on until then.
 async fn supervise(
     mut signals: Signals,
-    asking: Asking,
+    config: Config,
     settings: Settings,
     workers: &Runtime,
 ) -> Result<(), Failure> {
-    let drain = settings.running().server.drain.duration();
+    let (drain, asking) = (config.server.drain.duration(), Asking::default());
     let (stop, stopped) = oneshot::channel();
-    let mut served = workers.spawn(serve(settings, stopped));
+    let mut served = workers.spawn(serve(config, settings, asking.clone(), stopped));
     tokio::select! {
         ended = &mut served => return ended.map_err(unavailable)?,
         () = signals.stop(|| asking.ask()) => {}
@@ -87,8 +89,12 @@ async fn supervise(
     Ok(())
 }
 
-async fn serve(settings: Settings, stopped: oneshot::Receiver<()>) -> Result<(), Failure> {
-    let config = settings.running().clone();
+async fn serve(
+    config: Config,
+    settings: Settings,
+    asking: Asking,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), Failure> {
     let address = config.server.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -101,17 +107,21 @@ async fn serve(settings: Settings, stopped: oneshot::Receiver<()>) -> Result<(),
     print::line(&format!("listening on http://{address}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };
+    let plugins = Arc::clone(&app.plugins);
     tokio::select! {
-        () = app.serve(listener, shutdown) => {}
-        never = reload(settings) => match never {},
+        () = app.serve(listener, Some(Arc::new(settings)), shutdown) => {}
+        never = reload(asking, &plugins) => match never {},
     }
     Ok(())
 }
 
 /// Carries out one request to reload after the other, for as long as the host serves.
-async fn reload(mut settings: Settings) -> Infallible {
+async fn reload(asking: Asking, plugins: &PluginManagementService) -> Infallible {
     loop {
-        settings.asked().await;
+        asking.asked().await;
+        info!("asked to reload: settings and folder are read again");
+        // What comes of it is told where it happens.
+        let _ = plugins.reload_all().await;
     }
 }
 

@@ -84,8 +84,8 @@ struct NotReady {
 #[derive(Serialize)]
 struct Degraded {
     plugin: Option<PluginName>,
-    file: String,
-    lifecycle: Lifecycle,
+    file: Option<String>,
+    lifecycle: Option<Lifecycle>,
     reason: Option<String>,
 }
 
@@ -112,9 +112,11 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
 
 fn degraded(plugins: &PluginManagementService) -> Vec<Degraded> {
     let status = plugins.all_status().into_iter();
-    let unwell = status.filter(|plugin| is_unwell(plugin.lifecycle));
+    let unwell = status.filter(|it| is_unwell(it.lifecycle) || it.file_invalid.is_some());
     let refused = plugins.refused().into_iter().map(Degraded::from);
-    unwell.map(Degraded::from).chain(refused).collect()
+    let folder = plugins.folder_problem().map(Degraded::folder);
+    let plugins = unwell.map(Degraded::from).chain(refused);
+    folder.into_iter().chain(plugins).collect()
 }
 
 fn is_unwell(lifecycle: Lifecycle) -> bool {
@@ -124,13 +126,25 @@ fn is_unwell(lifecycle: Lifecycle) -> bool {
     }
 }
 
+impl Degraded {
+    /// The plugins folder as a whole.
+    fn folder(problem: String) -> Self {
+        Self {
+            plugin: None,
+            file: None,
+            lifecycle: None,
+            reason: Some(problem),
+        }
+    }
+}
+
 impl From<PluginStatus> for Degraded {
     fn from(status: PluginStatus) -> Self {
         Self {
             plugin: Some(status.name),
-            file: status.file,
-            lifecycle: status.lifecycle,
-            reason: status.reason,
+            file: Some(status.file),
+            lifecycle: Some(status.lifecycle),
+            reason: status.reason.or(status.file_invalid),
         }
     }
 }
@@ -139,8 +153,8 @@ impl From<RefusedStatus> for Degraded {
     fn from(status: RefusedStatus) -> Self {
         Self {
             plugin: status.name,
-            file: status.file,
-            lifecycle: status.lifecycle,
+            file: Some(status.file),
+            lifecycle: Some(status.lifecycle),
             reason: Some(status.reason),
         }
     }

@@ -70,6 +70,8 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}", get(plugins::look_up))
         .route("/v1/plugins/{name}/enable", post(plugins::enable))
         .route("/v1/plugins/{name}/disable", post(plugins::disable))
+        .route("/v1/plugins/{name}/reload", post(plugins::reload))
+        .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/events", get(events::follow))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));

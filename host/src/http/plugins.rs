@@ -52,6 +52,24 @@ pub(super) async fn disable(
     Ok(Json(status).into_response())
 }
 
+/// `POST /v1/plugins/{name}/reload`
+pub(super) async fn reload(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let status = api.services.plugins.reload_plugin(&name).await?;
+    Ok(Json(status).into_response())
+}
+
+/// `POST /v1/plugins/{name}/rollback`
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let status = api.services.plugins.rollback_plugin(&name).await?;
+    Ok(Json(status).into_response())
+}
+
 /// `GET /v1/plugins/{name}`
 ///
 /// The name needs no check: what is no name is not in the registry, and that is all it is used for.

@@ -5,13 +5,16 @@ mod double;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bulkhead::call::{Call, Lane, Payload};
-use bulkhead::config::PluginConfig;
+use bulkhead::config::{self, Config, Overrides, PluginConfig, Sources};
 use bulkhead::envelope::Envelope;
+use bulkhead::events::EventLog;
 use bulkhead::jobs::{MemoryStore, Retention};
 use bulkhead::names::{Accepts, Digest, PluginName};
 use bulkhead::registry::{Declaration, Plugin, PluginRegistry, PluginStatus, Serving};
 use bulkhead::runner::ToolRunner;
+use bulkhead::services::rollout::Rollouts;
 use bulkhead::services::{
     AnalysisRequest, AnalysisService, JobManagementService, PluginManagementService,
 };
@@ -42,7 +45,14 @@ impl Chain {
             max_pixels: 1 << 20,
         };
         let runner = ToolRunner::new(Arc::clone(&registry), limits, tasks.clone());
-        let plugins = Arc::new(PluginManagementService::new(registry, runner, Vec::new()));
+        let running = running();
+        let plugins = Arc::new(PluginManagementService::new(
+            registry,
+            runner,
+            Rollouts::none(),
+            Arc::new(EventLog::starting()),
+            Arc::clone(&running),
+        ));
         let store = MemoryStore::new(Retention {
             age: Duration::from_secs(60),
             count: 100,
@@ -53,7 +63,7 @@ impl Chain {
             store,
             tasks.clone(),
         ));
-        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), name()));
+        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), running));
         Self {
             double,
             plugins,
@@ -91,6 +101,21 @@ impl Chain {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// The settings of a host that wants the double where nothing is named.
+fn running() -> Arc<ArcSwap<Config>> {
+    let overrides = Overrides {
+        state: Some("nowhere".into()),
+        default: Some(name()),
+        ..Overrides::default()
+    };
+    let sources = Sources {
+        folder: "nowhere".into(),
+        overrides,
+        ..Sources::default()
+    };
+    Arc::new(ArcSwap::from_pointee(config::read(&sources).unwrap()))
 }
 
 fn plugin(double: &Double) -> Plugin {

@@ -15,14 +15,16 @@ use tower::ServiceExt;
 use super::{HttpLimits, ServerState, Services, router};
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
-use crate::config::PluginConfig;
+use crate::config::{self, Config, Overrides, PluginConfig, Sources};
 use crate::events::EventLog;
 use crate::jobs::{MemoryStore, Retention};
 use crate::names::{Accepts, Digest, PluginName};
 use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedStatus, Serving};
 use crate::runner::{Pass, ToolRunner};
+use crate::services::rollout::Rollouts;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
+use arc_swap::ArcSwap;
 
 mod bodies;
 mod budget;
@@ -131,9 +133,14 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
     }]);
     let limits = InputLimits { max_pixels: 1000 };
     let runner = ToolRunner::new(Arc::clone(&registry), limits, TaskTracker::new());
-    let required = required.iter().map(|name| PluginName::parse(name).unwrap());
-    let plugins = PluginManagementService::new(registry, runner, required.collect());
-    let plugins = Arc::new(plugins);
+    let (events, running) = (Arc::new(EventLog::starting()), running(required));
+    let plugins = Arc::new(PluginManagementService::new(
+        registry,
+        runner,
+        Rollouts::none(),
+        Arc::clone(&events),
+        Arc::clone(&running),
+    ));
     let retention = Retention {
         age: Duration::from_secs(3600),
         count: 1000,
@@ -145,15 +152,38 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         store,
         TaskTracker::new(),
     ));
-    let default = PluginName::parse("echo").unwrap();
     Services {
-        analysis: Arc::new(AnalysisService::new(Arc::clone(&jobs), default)),
+        analysis: Arc::new(AnalysisService::new(Arc::clone(&jobs), running)),
         jobs,
         plugins,
-        events: Arc::new(EventLog::starting()),
+        events,
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
     }
+}
+
+/// The settings of a host that wants `echo` where nothing is named, and cannot do without `required`.
+fn running(required: &[&str]) -> Arc<ArcSwap<Config>> {
+    let overrides = Overrides {
+        state: Some("nowhere".into()),
+        default: Some(PluginName::parse("echo").unwrap()),
+        ..Overrides::default()
+    };
+    let sources = Sources {
+        folder: "nowhere".into(),
+        overrides,
+        ..Sources::default()
+    };
+    let mut config = config::read(&sources).unwrap();
+    for name in required {
+        let plugin = PluginConfig {
+            required: true,
+            ..PluginConfig::default()
+        };
+        let name = PluginName::parse(name).unwrap();
+        config.plugins.named.insert(name, plugin);
+    }
+    Arc::new(ArcSwap::from_pointee(config))
 }
 
 fn limits() -> HttpLimits {

@@ -2,14 +2,14 @@
 //! take calls. Runs no plugin and knows no HTTP.
 //!
 //! In reading order: `reconciler` holds the plugins that there are to those that the folder holds, `wish` is what a
-//! plugin is to be, `rollout` is the task that brings one plugin there, `candidate` a build on its way, `trial` judges
+//! plugin is to be, `task` brings one plugin there, `candidate` a build on its way, `trial` judges
 //! canaries, `history` knows the earlier builds, `settings` where the operator's words come from.
 
 mod candidate;
 mod history;
 mod reconciler;
-mod rollout;
 mod settings;
+mod task;
 mod trial;
 mod wish;
 

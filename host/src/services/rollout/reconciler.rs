@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::history::History;
-use super::rollout::{Order, Rollout};
+use super::task::{Order, Rollout};
 use super::wish::Wish;
 use super::{Ask, Common, Reply, RolloutContext, Rollouts, SettingsSource, folder_event};
 use crate::error::CallError;
@@ -38,7 +39,7 @@ pub struct Watched {
 }
 
 /// Somebody who watches the folder.
-pub trait Watch: Send {
+pub trait Watch: Send + Sync {
     /// What it holds.
     fn view(&self) -> Watched;
     /// Waits for the view to change. False when nobody watches any more.
@@ -53,8 +54,8 @@ pub struct Reconciler {
     // Lent to the thread that reads files.
     catalog: Option<Catalog<State>>,
     rollouts: HashMap<PluginName, Handle>,
-    /// Rollouts of a host that does not run yet.
-    waiting: Vec<Rollout>,
+    /// Rollouts of a host that does not run yet; never contended, but what holds them must be `Sync`.
+    waiting: Mutex<Vec<Rollout>>,
     runs: bool,
     /// What was told of files that are not served.
     told: Vec<(String, String)>,
@@ -81,7 +82,7 @@ impl Reconciler {
             common: Common::new(host),
             catalog: Some(catalog),
             rollouts: HashMap::new(),
-            waiting: Vec::new(),
+            waiting: Mutex::default(),
             runs: false,
             told: Vec::new(),
             problem: None,
@@ -90,6 +91,11 @@ impl Reconciler {
             asks,
         };
         (reconciler, rollouts)
+    }
+
+    /// Ends all that it does.
+    pub fn stop(&self) -> CancellationToken {
+        self.common.host.stop.clone()
     }
 
     /// Takes in what the folder holds at the start, on this thread. Nothing is opened yet.
@@ -109,7 +115,7 @@ impl Reconciler {
     /// Until the host stops.
     pub async fn run(mut self, mut watch: impl Watch, settings: Option<Arc<dyn SettingsSource>>) {
         self.runs = true;
-        for rollout in std::mem::take(&mut self.waiting) {
+        for rollout in std::mem::take(self.waiting()) {
             self.common.host.tasks.spawn(rollout.run());
         }
         let stop = self.common.host.stop.clone();
@@ -156,7 +162,7 @@ impl Reconciler {
         }
     }
 
-    async fn reload(&self, plugin: &str, reply: Reply) {
+    async fn reload(&mut self, plugin: &str, reply: Reply) {
         let refused = self.refusal_of(plugin);
         match refused {
             Some(reason) => drop(reply.send(Err(CallError::unavailable(reason)))),
@@ -170,7 +176,7 @@ impl Reconciler {
         found.status()?.file_invalid
     }
 
-    async fn order(&self, plugin: &str, reply: Reply, order: impl FnOnce(Reply) -> Order) {
+    async fn order(&mut self, plugin: &str, reply: Reply, order: impl FnOnce(Reply) -> Order) {
         // Who is asked for may be nobody.
         let found = self.common.host.registry.get_plugin(plugin);
         let handle = found.and_then(|plugin| {
@@ -351,7 +357,7 @@ impl Reconciler {
             self.common.host.tasks.spawn(rollout.run());
             self.open_soon(plugin);
         } else {
-            self.waiting.push(rollout);
+            self.waiting().push(rollout);
         }
     }
 
@@ -462,16 +468,20 @@ impl Reconciler {
             .collect()
     }
 
-    fn tidy(&self) {
+    fn tidy(&mut self) {
         // At the start nobody has said yet what is to be kept but the records.
-        let histories = self.waiting.iter().flat_map(|rollout| {
-            let good = rollout.history.good().filter_map(|build| build.digest());
-            good.collect::<Vec<_>>()
-        });
-        let needed = self.needed().into_iter().chain(histories);
+        let rollouts = self.waiting().iter();
+        let good = rollouts.flat_map(|rollout| rollout.history.good());
+        let good: Vec<_> = good.filter_map(|build| build.digest()).collect();
+        let needed = self.needed().into_iter().chain(good);
         if let Some(catalog) = &self.catalog {
             catalog.tidy(needed);
         }
+    }
+
+    fn waiting(&mut self) -> &mut Vec<Rollout> {
+        let waiting = self.waiting.get_mut();
+        waiting.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn tidy_beside(&mut self) {
