@@ -74,10 +74,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "envelope",
             "error",
+            "events",
             "jobs",
             "lane",
             "loader",
             "names",
+            // What tells one state of a file from another.
+            "platform::Fingerprint",
+            "record",
             "registry",
             "runner",
             "validation",
@@ -112,6 +116,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "runner",
             "services",
             "validation",
+            "watcher",
         ],
     ),
     (
@@ -139,6 +144,8 @@ const fn rule(text: &'static str, only_in: &'static [&'static str]) -> Rule {
 /// Where tasks, threads and processes begin: each is waited for, or ends with what it works for.
 const SPAWNING: &[&str] = &[
     "app.rs",
+    // The watcher and who follows it end when the host stops.
+    "app/watch.rs",
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
     "http/server.rs",
@@ -159,18 +166,25 @@ const SPAWNING: &[&str] = &[
     "platform/process.rs",
     "runner.rs",
     "services/jobs.rs",
+    // A task for each plugin, and one for each generation that drains: they end when the host stops.
+    "services/rollout/reconciler.rs",
+    "services/rollout/task.rs",
 ];
 
 /// Where work goes to threads that may block.
 const BLOCKING: &[&str] = &[
-    // The configuration is a small file, but may lie anywhere.
-    "cli/reload.rs",
+    // A look at the folder that somebody has asked for.
+    "app/watch.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
     // Small files, once a plugin.
     "lane/worker/probe.rs",
     "services/jobs.rs",
     "services/opening.rs",
+    // Plugins' files are read and copied, and settings read again.
+    "services/rollout/reconciler.rs",
+    // Small records, at most once a swap.
+    "services/rollout/task.rs",
     // Listing a folder and asking for the writers of a file may take as long as the disk does.
     "watcher/task.rs",
 ];

@@ -41,7 +41,7 @@ fn rl_01_builds_change_under_load_and_no_call_is_lost() {
 #[test]
 fn rl_02_a_build_that_cannot_serve_takes_over_from_nobody() {
     for way in ["unfit", "unwell", "abort-at-load", "hang-at-load"] {
-        let scene = Scene::new("");
+        let scene = Scene::new("plugin.builds.startup = \"1s\"");
         let load = scene.load(CLIENTS);
         let refused = Build {
             way,
@@ -50,7 +50,7 @@ fn rl_02_a_build_that_cannot_serve_takes_over_from_nobody() {
         scene.folder.put(FILE, &refused.bytes());
         scene.wait_for_generation("generation", |it| *it == refused.generation());
         wait::until("the build to be refused", || {
-            (scene.told("held") > 0).then_some(())
+            (scene.told("rejected") > 0).then_some(())
         });
         load.wait_for_calls(100);
         let report = load.stop();
