@@ -57,7 +57,20 @@ pub fn plugins(folder: &Folder) -> Vec<Value> {
 
 /// The binary in an environment that says nothing of how the tests were started.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(fixtures::bulkhead());
+    command_behind(&[])
+}
+
+/// The same, started by another program.
+pub(crate) fn command_behind(starter: &[&str]) -> Command {
+    let binary = fixtures::bulkhead();
+    let mut command = match starter {
+        [] => Command::new(binary),
+        [starter, arguments @ ..] => {
+            let mut command = Command::new(starter);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     command.env_clear().stdin(Stdio::null());
     for name in ["PATH", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Daemon {
     stderr: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
     // There for as long as the daemon runs.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Daemon {
@@ -43,9 +43,23 @@ impl Daemon {
 
     /// The same, with more in its environment.
     pub fn start_with(folder: &Folder, config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_by(cli::command(), folder, config, environment)
+    }
+
+    /// The same, started by another program, which becomes the daemon: with `setpriv`, say.
+    pub fn start_behind(folder: &Folder, config: &str, starter: &[&str]) -> Self {
+        Self::start_by(cli::command_behind(starter), folder, config, &[])
+    }
+
+    fn start_by(
+        mut command: Command,
+        folder: &Folder,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let file = folder.beside("bulkhead.toml");
         std::fs::write(&file, config).unwrap();
-        let mut process = cli::command()
+        let mut process = command
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--plugins"])
             .arg(folder.path())
@@ -74,7 +88,7 @@ impl Daemon {
             agent: agent(),
             stderr,
             reader: Some(reader),
-            _folder: folder.clone(),
+            folder: folder.clone(),
         };
         wait::until("the daemon to be ready", || {
             (daemon.get("/readyz").status == 200).then_some(())
@@ -148,6 +162,12 @@ impl Daemon {
         Answer::of(request.send(&body[..]))
     }
 
+    /// Calls whichever plugin is called when none is named.
+    pub fn call_default(&self) -> Answer {
+        let request = self.agent.post(self.url("/v1/analyze"));
+        Answer::of(request.header("content-type", "image/x-any").send(IMAGE))
+    }
+
     /// Sends a JSON body.
     pub fn post_json(&self, body: &Value) -> Answer {
         let request = self.agent.post(self.url("/v1/analyze"));
@@ -171,6 +191,34 @@ impl Daemon {
         let value = value.into();
         wait::until(&format!("{field} of {plugin} to be {value}"), || {
             (self.plugin(plugin)[field] == value).then_some(())
+        });
+    }
+
+    /// Has it read another configuration, as an operator does.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.folder.beside("bulkhead.toml"), config).unwrap();
+        self.process().signal(Signal::HUP);
+    }
+
+    /// All plugins and refused files.
+    pub fn items(&self) -> Vec<Value> {
+        let items = &self.get("/v1/plugins").body["items"];
+        items.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Why a file is not served, if so.
+    pub fn refusal(&self, file: &str) -> Option<String> {
+        let items = self.items();
+        let mut items = items.iter();
+        let item = items.find(|it| it["file"] == file && it["lifecycle"] == "REJECTED");
+        item?["reason"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until a file is refused for a reason that begins so.
+    pub fn wait_for_refusal(&self, file: &str, reason: &str) {
+        wait::until(&format!("{file} to be refused: {reason}"), || {
+            let told = self.refusal(file)?;
+            told.starts_with(reason).then_some(())
         });
     }
 

@@ -23,8 +23,8 @@ pub struct Record {
     pub status: Option<u16>,
     /// The number of the build that answered.
     pub build: Option<u64>,
-    /// The process that it ran in.
-    pub process: Option<u64>,
+    /// The process that it ran in: its id, which others may have after it, and when it was first called.
+    pub worker: Option<(u64, u64)>,
     /// When it was sent.
     pub start: Instant,
     /// When its answer was there.
@@ -190,7 +190,7 @@ impl Record {
             client,
             status: None,
             build: None,
-            process: None,
+            worker: None,
             start,
             end,
             error: None,
@@ -207,7 +207,7 @@ impl Record {
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         let result = &answer["result"];
         self.build = result["build"].as_u64();
-        self.process = result["process"].as_u64();
+        self.worker = result["process"].as_u64().zip(result["born"].as_u64());
         let is_whole = self.build.is_some() && self.build == result["build_at_end"].as_u64();
         if status != 200 || !is_whole {
             self.error = Some(String::from_utf8_lossy(body).into_owned());
@@ -296,11 +296,11 @@ impl Report {
     pub fn check_one_build_a_worker(&self) {
         let mut builds = BTreeMap::new();
         for record in &self.records {
-            let (Some(process), Some(build)) = (record.process, record.build) else {
+            let (Some(worker), Some(build)) = (record.worker, record.build) else {
                 continue;
             };
-            let first = *builds.entry(process).or_insert(build);
-            assert_eq!(first, build, "worker {process} ran both");
+            let first = *builds.entry(worker).or_insert(build);
+            assert_eq!(first, build, "worker {worker:?} ran both");
         }
     }
 

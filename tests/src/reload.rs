@@ -18,15 +18,39 @@ pub struct Scene {
     pub folder: Folder,
 }
 
+/// As little patience with files as there may be: for tests of what comes after that.
+pub const QUICK: &str = "plugins.settle = \"20ms\"\n";
+
 impl Scene {
     /// A daemon that serves build 1.
     pub fn new(config: &str) -> Self {
+        Self::with(|folder| Daemon::start(folder, config))
+    }
+
+    /// The same, with settings in the plugin's table and a daemon that settles files quickly.
+    pub fn quick(plugin: &str) -> Self {
+        Self::new(&quick(plugin))
+    }
+
+    /// A daemon that is started so, and serves build 1.
+    pub fn with(start: impl FnOnce(&Folder) -> Daemon) -> Self {
         let folder = Folder::new();
         folder.put(FILE, &Build::fine(1).bytes());
-        let daemon = Daemon::start(&folder, config);
+        let daemon = start(&folder);
         let scene = Self { daemon, folder };
         scene.wait_for_build(1);
         scene
+    }
+
+    /// Another daemon in the place of this one, once this one has ended.
+    #[must_use]
+    pub fn restarted(self, config: &str) -> Self {
+        let Self { mut daemon, folder } = self;
+        daemon.terminate();
+        assert_eq!(daemon.exit_code(), Some(0));
+        drop(daemon);
+        let daemon = Daemon::start(&folder, config);
+        Self { daemon, folder }
     }
 
     /// Puts a build where the plugin is, in one step.
@@ -55,6 +79,20 @@ impl Scene {
             let answer = self.call(&json!({}));
             (answer.status == 200 && answer.body["result"]["build"] == number).then_some(())
         });
+    }
+
+    /// A call that goes well, and the build that answered.
+    pub fn build(&self) -> u64 {
+        let answer = self.call(&json!({}));
+        let build = answer.result()["build"].as_u64();
+        build.unwrap_or_else(|| panic!("no build in {}", answer.body))
+    }
+
+    /// What the plugin's status says of the generation of this file.
+    pub fn generation(&self, bytes: &[u8]) -> Option<Value> {
+        let (status, wanted) = (self.daemon.plugin(BUILDS), builds::generation(bytes));
+        let mut generations = status["generations"].as_array()?.iter();
+        generations.find(|it| it["generation"] == wanted).cloned()
     }
 
     /// Waits until the plugin's status has this in one of its generations, and gives that one.
@@ -93,4 +131,9 @@ impl Scene {
         let generation = builds::generation(&std::fs::read(file).unwrap());
         assert_eq!(self.daemon.plugin(BUILDS)["generation"], generation);
     }
+}
+
+/// A configuration of the plugin's table for a daemon that settles files quickly.
+pub fn quick(plugin: &str) -> String {
+    format!("{QUICK}[plugin.builds]\n{plugin}\n")
 }

@@ -7,13 +7,13 @@
 
 use std::fs;
 
-use bulkhead_tests::builds::{self, BUILDS, FILE};
+use bulkhead_tests::builds::{self, BUILDS, Build, FILE};
 use bulkhead_tests::daemon::{Daemon, way};
 use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::lanes::Lane;
 use bulkhead_tests::load::Load;
-use bulkhead_tests::reload::Scene;
+use bulkhead_tests::reload::{QUICK, Scene};
 use bulkhead_tests::wait;
 use bulkhead_tests::workers::FAULTS;
 use rustix::process::Signal;
@@ -22,24 +22,53 @@ use serde_json::json;
 /// How many generations of a plugin may be mapped.
 const CAP: u16 = 64;
 
+/// How many bytes of its own a daemon may have more for each: what the library writes to, and the tables of
+/// those who load it.
+const MOST_EACH: u64 = 1 << 20;
+
 #[test]
 fn rl_08_generations_pile_up_to_a_number_and_no_further() {
-    let scene = Scene::new(&Lane::InProcess.config(""));
-    for number in 2..=CAP {
+    let scene = Scene::new(&Lane::InProcess.config(QUICK));
+    scene.put(2, "fine");
+    scene.wait_for_build(2);
+    let process = scene.daemon.process();
+    let before = process.number("RssAnon") << 10;
+    for number in 3..=CAP {
         scene.put(number, "fine");
         scene.wait_for_build(number);
     }
-    scene.put(CAP + 1, "fine");
+    let more = (process.number("RssAnon") << 10).saturating_sub(before);
+    let each = more / u64::from(CAP - 2);
+    println!("{each} bytes a reload");
+    assert!(each <= MOST_EACH, "{each} bytes a reload");
+
+    let last = Build::fine(CAP + 1);
+    scene.folder.put(FILE, &last.bytes());
     wait::until("a restart to be asked for", || {
         (scene.told("restart_required") > 0).then_some(())
     });
-    let answer = scene.call(&json!({}));
-    assert_eq!(answer.result()["build"], CAP);
+    let answer = scene.act("reload");
+    assert_eq!(answer.details()["code"], "plugin_unavailable");
+    assert!(
+        answer.reason().starts_with("restart_required: "),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.status, 503);
+    let refused = scene.generation(&last.bytes()).unwrap();
+    assert_eq!(refused["lifecycle"], "REJECTED");
+    assert_eq!(scene.build(), u64::from(CAP));
+    // What is mapped already costs nothing more, and a restart makes the change good.
+    scene.put(2, "fine");
+    scene.wait_for_build(2);
+    scene.folder.put(FILE, &last.bytes());
+    let scene = scene.restarted(&Lane::InProcess.config(QUICK));
+    scene.wait_for_build(CAP + 1);
 }
 
 #[test]
 fn rl_01_builds_change_under_load_in_the_daemon_itself() {
-    let scene = Scene::new(&Lane::InProcess.config(""));
+    let scene = Scene::new(&Lane::InProcess.config(QUICK));
     let load = Load::start(&scene.daemon, BUILDS, 2, way("threads"));
     for number in 2..22 {
         scene.put(number, "fine");
