@@ -19,8 +19,11 @@ use serde_json::json;
 
 const CLIENTS: usize = 8;
 
+/// How many calls a second they make together.
+const RATE: f64 = 500.0;
+
 /// Reloads before the first look: caches fill, and arenas grow to what they need.
-const WARM: u64 = 20;
+const WARM: u64 = 10;
 
 /// What a daemon may have more of after any number of reloads.
 const MORE_MEMORY: u64 = 16 << 20;
@@ -30,8 +33,8 @@ const MORE_THREADS: u64 = 4;
 #[test]
 fn soak_reload() {
     let reloads = number("BULKHEAD_SOAK_RELOADS").unwrap_or(100);
-    let scene = Scene::quick(&format!("concurrency = {CLIENTS}"));
-    let load = load(&scene, json!({}), 1_000.0);
+    let scene = Scene::quick("");
+    let load = load(&scene);
     alternate(&scene, &load, WARM);
     let before = Footprint::of(&scene.daemon);
     alternate(&scene, &load, reloads);
@@ -48,12 +51,12 @@ fn soak_reload() {
 #[test]
 fn soak_reload_and_crash() {
     let seconds = number("BULKHEAD_SOAK_SECONDS").unwrap_or(10);
-    let scene = Scene::quick(&format!("concurrency = {CLIENTS}"));
-    let fine = load(&scene, json!({}), 500.0);
+    let scene = Scene::quick("");
+    let fine = load(&scene);
     let crashes = Shape {
         clients: 1,
         options: way("crash"),
-        rate: Some(5.0),
+        rate: Some(RATE / 100.0),
     };
     let crashes = Load::shaped(&scene.daemon, BUILDS, crashes);
     alternate(&scene, &fine, WARM);
@@ -74,11 +77,11 @@ fn soak_reload_and_crash() {
     check_end(scene);
 }
 
-fn load(scene: &Scene, options: serde_json::Value, rate: f64) -> Load {
+fn load(scene: &Scene) -> Load {
     let shape = Shape {
         clients: CLIENTS,
-        options,
-        rate: Some(rate),
+        options: json!({}),
+        rate: Some(RATE),
     };
     Load::shaped(&scene.daemon, BUILDS, shape)
 }
