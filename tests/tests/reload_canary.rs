@@ -24,13 +24,13 @@ fn a_good_canary_is_promoted() {
     let load = scene.load(2);
     scene.put(2, "fine");
     let started = events.wait_for(|event| event.is("canary_started", BUILDS));
-    assert_eq!(started.data["detail"]["percent"], 20);
+    assert_eq!(started.data["details"]["percent"], 20);
     assert_eq!(
         started.data["generation"],
         Build::fine(2).generation().as_str()
     );
     let promoted = events.wait_after(&started.id, |event| event.is("canary_promoted", BUILDS));
-    assert_eq!(promoted.data["detail"]["faults"], 0);
+    assert_eq!(promoted.data["details"]["faults"], 0);
     let serving = events.wait_after(&promoted.id, |event| event.is("serving", BUILDS));
     assert_eq!(serving.data["generation"], promoted.data["generation"]);
     // Calls that were sent before may still be of the other.
@@ -77,7 +77,7 @@ fn a_canary_that_fails_is_rolled_back_while_the_stable_build_serves() {
     let events = scene.daemon.events();
     let rolled_back = events.wait_for(|event| event.is("rolled_back", BUILDS));
     let bad = builds::generation(&builds::bytes(2, "fail"));
-    assert_eq!(rolled_back.data["detail"]["from"], bad.as_str());
+    assert_eq!(rolled_back.data["details"]["from"], bad.as_str());
     assert!(
         rolled_back.reason().contains("calls failed"),
         "{}",

@@ -35,16 +35,16 @@ fn the_life_of_a_build_is_told_in_order() {
         &["found", "probed", "serving"],
     );
     let replaced = Build::fine(1).generation();
-    assert_eq!(serving.data["detail"]["replaces"], replaced.as_str());
-    assert_eq!(serving.data["detail"]["digest_changed"], true);
+    assert_eq!(serving.data["details"]["replaces"], replaced.as_str());
+    assert_eq!(serving.data["details"]["digest_changed"], true);
     let retired = follow(
         &events,
         Some(&serving),
         &Build::fine(1).bytes(),
         &["draining", "retired"],
     );
-    assert_eq!(retired.data["detail"]["calls"], 1);
-    assert_eq!(retired.data["detail"]["errors"], 0);
+    assert_eq!(retired.data["details"]["calls"], 1);
+    assert_eq!(retired.data["details"]["errors"], 0);
     fs::remove_file(folder.at(FILE)).unwrap();
     follow(
         &events,
@@ -74,7 +74,7 @@ fn what_is_not_served_is_told_with_its_reason() {
     let rejected = events.wait_after(&rejected.id, |it| it.kind == "rejected");
     assert_eq!(rejected.data["file"], "none.so");
     assert!(
-        rejected.reason().starts_with("truncated: "),
+        rejected.reason().starts_with("not_a_library: "),
         "{}",
         rejected.reason()
     );
@@ -82,7 +82,7 @@ fn what_is_not_served_is_told_with_its_reason() {
     let held = events.wait_after(&rejected.id, |it| it.kind == "held");
     assert_eq!(held.data["file"], FILE);
     assert!(
-        held.reason().starts_with("truncated: "),
+        held.reason().starts_with("not_a_library: "),
         "{}",
         held.reason()
     );
@@ -99,7 +99,7 @@ fn crashes_and_what_comes_of_them_are_told() {
         scene.call(&way("crash"));
     }
     let quarantined = follow(&events, Some(&serving), &bad, &["quarantined"]);
-    assert!(quarantined.data["detail"]["crashes"].as_u64() >= Some(3));
+    assert!(quarantined.data["details"]["crashes"].as_u64() >= Some(3));
     let good = Build::fine(1).bytes();
     follow(
         &events,

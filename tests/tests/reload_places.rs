@@ -80,8 +80,8 @@ fn fd_21_plugins_of_a_folder_that_cannot_be_read_any_more_serve_on() {
     let events = scene.daemon.events();
     let load = scene.load(2);
     for mode in [0o000, 0o300, 0o600] {
+        let before = scene.told("folder_problem");
         chmod(&scene.folder.path(), mode);
-        let problem = events_of(&scene, "folder_problem");
         wait::until(&format!("a folder of mode {mode:o} to be told"), || {
             degraded(&scene).contains("cannot be read").then_some(())
         });
@@ -90,7 +90,7 @@ fn fd_21_plugins_of_a_folder_that_cannot_be_read_any_more_serve_on() {
         wait::until("the folder to be fine", || {
             degraded(&scene).is_empty().then_some(())
         });
-        assert!(events_of(&scene, "folder_problem") > problem, "{mode:o}");
+        assert!(scene.told("folder_problem") > before, "{mode:o}");
     }
     events.wait_for(|event| event.kind == "folder_fine");
     let put = scene.folder.put(
@@ -102,10 +102,6 @@ fn fd_21_plugins_of_a_folder_that_cannot_be_read_any_more_serve_on() {
     let report = load.stop();
     report.check_all_fine();
     assert_eq!(report.builds(), [1, 2].into());
-}
-
-fn events_of(scene: &Scene, kind: &str) -> usize {
-    scene.told(kind)
 }
 
 /// What `/readyz` tells of a daemon that is ready.

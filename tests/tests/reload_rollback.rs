@@ -21,7 +21,7 @@ fn a_build_that_crashes_again_and_again_is_rolled_back() {
     put_and_crash(&scene);
     let bad = builds::generation(&builds::bytes(2, "crash"));
     let rolled_back = events.wait_for(|event| event.is("rolled_back", BUILDS));
-    assert_eq!(rolled_back.data["detail"]["from"], bad.as_str());
+    assert_eq!(rolled_back.data["details"]["from"], bad.as_str());
     assert_eq!(
         rolled_back.data["generation"],
         Build::fine(1).generation().as_str()
@@ -51,7 +51,7 @@ fn what_was_rolled_back_comes_back_only_when_it_is_asked_for() {
     drop(file);
     scene.folder.put(FILE, &bad);
     let seen = scene.folder.put("barrier.so", b"no library");
-    scene.daemon.wait_for_refusal("barrier.so", "truncated");
+    scene.daemon.wait_for_refusal("barrier.so", "not_a_library");
     fs::remove_file(seen).unwrap();
     assert_eq!(scene.build(), 1);
 

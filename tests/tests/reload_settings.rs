@@ -43,7 +43,7 @@ fn a_changed_setting_makes_a_generation_of_the_same_build() {
     all_gone("the workers with the settings before", &old);
     let digest = Build::fine(1).generation();
     let serving = events.wait_for(|event| {
-        event.is("serving", BUILDS) && event.data["detail"]["settings_changed"] == true
+        event.is("serving", BUILDS) && event.data["details"]["settings_changed"] == true
     });
     assert_eq!(serving.data["generation"], digest.as_str());
     let status = scene.daemon.plugin(BUILDS);
@@ -176,7 +176,7 @@ fn a_setting_that_waits_for_a_restart_is_told_to() {
         .daemon
         .configure("plugins.settle = \"1s\"\nworkers.spares = 3");
     let applied = events.wait_for(|event| event.kind == "configuration_applied");
-    let waiting = applied.data["detail"]["waiting"].to_string();
+    let waiting = applied.data["details"]["waiting"].to_string();
     assert!(
         waiting.contains("plugins.settle") && waiting.contains("workers.spares"),
         "{waiting}"
