@@ -35,6 +35,15 @@ pub(super) enum Order {
     Remove,
 }
 
+impl Order {
+    fn into_reply(self) -> Option<Reply> {
+        match self {
+            Self::Reload(reply) | Self::Rollback(reply) => Some(reply),
+            Self::Remove => None,
+        }
+    }
+}
+
 /// Looks after one plugin.
 pub(super) struct Rollout {
     pub(super) common: Arc<Common>,
@@ -50,7 +59,7 @@ pub(super) struct Rollout {
     pub(super) candidate: Option<Candidate>,
     pub(super) trial: Option<Trial>,
     /// What cannot serve, and will not be tried again.
-    pub(super) unfit: Option<Wish>,
+    pub(super) unfit: Option<(Wish, Exhausted)>,
     pub(super) retry_at: Option<Instant>,
     pub(super) asked: Vec<Reply>,
 }
@@ -73,16 +82,17 @@ impl Rollout {
         loop {
             let proven_at = self.proven_at();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                changed = self.wishes.changed() => match changed {
-                    Ok(()) => self.wish_again(),
-                    Err(_) => return,
-                },
                 order = self.orders.recv() => match order {
                     Some(Order::Reload(reply)) => self.reload(reply),
                     Some(Order::Rollback(reply)) => self.roll_back_for(reply),
-                    Some(Order::Remove) => return self.depart(),
-                    None => return,
+                    // Nobody has orders for a plugin that is gone.
+                    Some(Order::Remove) | None => return self.depart(),
+                },
+                changed = self.wishes.changed() => match changed {
+                    Ok(()) => self.wish_again(),
+                    Err(_) => return self.depart(),
                 },
                 () = self.ears.alarm.notified() => self.look_for_crash_loops(),
                 outcome = ready(self.candidate.as_mut()) => self.conclude(outcome),
@@ -132,7 +142,13 @@ impl Rollout {
             self.plugin.reject(&build, reason.clone());
             return self.answer(Err(CallError::unavailable(reason)));
         }
-        if self.unfit.as_ref() == Some(&wish) || self.retry_at.is_some() {
+        if let Some((unfit, refused)) = &self.unfit
+            && *unfit == wish
+        {
+            let refused = refused.clone();
+            return self.answer(Err(refused.into()));
+        }
+        if self.retry_at.is_some() {
             return;
         }
         self.begin(wish, Purpose::Wish, Duration::ZERO);
@@ -222,7 +238,7 @@ impl Rollout {
         self.plugin.reject(&generation, refused.reason.clone());
         match purpose {
             Purpose::Wish => {
-                self.unfit = Some(wish);
+                self.unfit = Some((wish, refused.clone()));
                 self.answer(Err(refused.into()));
             }
             Purpose::Rollback { bad, why } => {
@@ -258,7 +274,6 @@ impl Rollout {
             event = event.detail("settings_changed", true);
         }
         self.stable = wish;
-        self.unfit = None;
         self.trial = None;
         let closed = self.plugin.replace(new);
         self.common.tell(event);
@@ -348,19 +363,23 @@ impl Rollout {
     /// Something is held back for its crashes: what is new gives way.
     fn look_for_crash_loops(&mut self) {
         if let Some(trial) = &self.trial
-            && let Some(exhausted) = trial.canary.exhausted()
+            && trial.canary.exhausted().is_some()
         {
-            return self.refuse_canary(&exhausted.reason);
+            return self.refuse_canary(&self.crash_loop());
         }
         let Some(stable) = self.plugin.stable() else {
             return;
         };
         let bad = self.stable.staged.digest;
-        let (Some(exhausted), true) = (stable.exhausted(), self.is_new(&stable)) else {
-            return;
-        };
-        // Where there is none to go back to, it stays as it is: held back.
-        let _ = self.begin_rollback(bad, exhausted.reason);
+        if stable.exhausted().is_some() && self.is_new(&stable) {
+            // Where there is none to go back to, it stays as it is: held back.
+            let _ = self.begin_rollback(bad, self.crash_loop());
+        }
+    }
+
+    fn crash_loop(&self) -> String {
+        let last = self.ears.last_crash.load_full().unwrap_or_default();
+        format!("it crashed again and again, at last: {last}")
     }
 
     fn is_new(&self, stable: &Generation) -> bool {
@@ -468,10 +487,17 @@ impl Rollout {
             plugin,
             history,
             candidate,
+            mut orders,
+            asked,
             ..
         } = self;
         drop(candidate);
         plugin.leave();
+        orders.close();
+        let late = std::iter::from_fn(|| orders.try_recv().ok()?.into_reply());
+        for reply in asked.into_iter().chain(late) {
+            let _ = reply.send(Err(plugin.gone()));
+        }
         let tasks = common.host.tasks.clone();
         tokio::task::spawn_blocking(history.forget());
         tasks.spawn(async move {
