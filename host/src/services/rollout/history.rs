@@ -23,6 +23,8 @@ pub(super) struct History {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Record {
+    /// The build that serves, or served when the host ended.
+    serving: Option<Build>,
     /// Builds that served well, the latest first.
     good: Vec<Build>,
     /// Builds that were taken out, the latest first.
@@ -59,9 +61,35 @@ impl History {
         Self { file, record }
     }
 
-    /// The builds that served well, the latest first.
+    /// The build that serves, or served when the host ended, then those before it, the latest first.
     pub(super) fn good(&self) -> impl Iterator<Item = &Build> {
-        self.record.good.iter()
+        self.record.serving.iter().chain(&self.record.good)
+    }
+
+    /// Whether it is known that a build serves.
+    pub(super) fn knows(&self, serving: Digest) -> bool {
+        let known = self.record.serving.as_ref();
+        known.and_then(Build::digest) == Some(serving)
+    }
+
+    /// A build serves: it could be opened.
+    pub(super) fn serve(&mut self, build: &Staged) {
+        let digest = build.digest.to_string();
+        let before = self.record.serving.take();
+        self.record.good.retain(|it| it.digest != digest);
+        // Of a host that has ended: nobody has said that it is not good.
+        if let Some(before) = before.filter(|it| it.digest != digest)
+            && !self.record.good.contains(&before)
+            && !self
+                .record
+                .refused
+                .iter()
+                .any(|it| it.digest == before.digest)
+        {
+            self.record.good.insert(0, before);
+        }
+        let file = build.file_name.clone();
+        self.record.serving = Some(Build { digest, file });
     }
 
     /// Why a build was taken out, if it was.
@@ -82,24 +110,16 @@ impl History {
         self.record.proven = Some(build.to_string());
     }
 
-    /// A build that served well gives way; so many of them are kept.
-    pub(super) fn supersede(&mut self, build: &Staged, keep: usize) {
-        let digest = build.digest.to_string();
-        self.record.good.retain(|it| it.digest != digest);
-        let file = build.file_name.clone();
-        self.record.good.insert(0, Build { digest, file });
-        self.trim(keep);
-    }
-
     /// Keeps no more than so many builds.
     pub(super) fn trim(&mut self, keep: usize) {
         self.record.good.truncate(keep);
     }
 
-    /// A build serves, or cannot serve: it is no earlier one.
+    /// A build cannot serve, or is not to.
     pub(super) fn take(&mut self, build: Digest) {
         let build = build.to_string();
         self.record.good.retain(|it| it.digest != build);
+        self.record.serving.take_if(|it| it.digest == build);
     }
 
     /// A build is taken out, and not served again by itself.
@@ -132,17 +152,34 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loader::Manifest;
+    use crate::names::{Accepts, PluginName};
 
     fn digest(number: u8) -> Digest {
         Digest::new([number; 32])
     }
 
-    fn supersede(history: &mut History, number: u8, keep: usize) {
-        let digest = digest(number).to_string();
-        history.record.good.retain(|it| it.digest != digest);
-        let file = "p.so".to_owned();
-        history.record.good.insert(0, Build { digest, file });
+    fn serve(history: &mut History, number: u8, keep: usize) {
+        let area = tempfile::tempdir().unwrap();
+        history.serve(&staged(area.path(), number));
         history.trim(keep);
+    }
+
+    fn staged(folder: &std::path::Path, number: u8) -> Staged {
+        Staged {
+            file_name: "p.so".to_owned(),
+            path: folder.join("copy"),
+            digest: digest(number),
+            manifest: Manifest {
+                name: PluginName::parse("any").unwrap(),
+                version: semver::Version::new(1, 0, 0),
+                summary: String::new(),
+                accepts: Accepts::parse(vec!["image/*".to_owned()]).unwrap(),
+                thread_safe: false,
+                abi: 0,
+            },
+            size: 1,
+        }
     }
 
     fn good(history: &History) -> Vec<Digest> {
@@ -154,13 +191,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history").join("any.json");
         let mut history = History::load(file.clone());
-        (1..=5).for_each(|number| supersede(&mut history, number, 3));
-        supersede(&mut history, 4, 3);
+        (1..=5).for_each(|number| serve(&mut history, number, 3));
+        serve(&mut history, 4, 3);
+        assert!(history.knows(digest(4)) && !history.knows(digest(5)));
         history.refuse(digest(3), "it crashed");
         history.prove(digest(9));
         history.keep()().unwrap();
         let next = History::load(file.clone());
-        assert_eq!(good(&next), [digest(4), digest(5)]);
+        assert_eq!(good(&next), [digest(4), digest(5), digest(2)]);
         assert_eq!(next.refusal(digest(3)), Some("it crashed"));
         assert!(next.has_proven(digest(9)) && !next.has_proven(digest(4)));
         next.forget()().unwrap();

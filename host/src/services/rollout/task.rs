@@ -79,6 +79,8 @@ impl Rollout {
         let stop = self.common.host.stop.clone();
         self.note_kept();
         self.consider();
+        // What serves first was opened by nobody yet.
+        let mut first = self.plugin.stable();
         loop {
             let proven_at = self.proven_at();
             tokio::select! {
@@ -94,7 +96,11 @@ impl Rollout {
                     Ok(()) => self.wish_again(),
                     Err(_) => return self.depart(),
                 },
-                () = self.ears.alarm.notified() => self.look_for_crash_loops(),
+                () = self.ears.alarm.notified() => self.look_at_stable(),
+                () = opened(first.as_deref()) => {
+                    first = None;
+                    self.look_at_stable();
+                }
                 outcome = ready(self.candidate.as_mut()) => self.conclude(outcome),
                 () = until(self.trial.as_ref().map(|trial| trial.look_at)) => self.judge(),
                 () = until(self.retry_at) => self.wish_again(),
@@ -195,8 +201,10 @@ impl Rollout {
             ..
         } = candidate;
         match purpose {
-            Purpose::Rollback { bad, why } => {
-                self.history.refuse(bad, &why);
+            Purpose::Rollback { bad, why, for_good } => {
+                if for_good {
+                    self.history.refuse(bad, &why);
+                }
                 let event = event_of(Kind::RolledBack, &wish.staged).reason(why);
                 self.common.tell(event.detail("from", bad.short()));
                 self.serve(&generation, wish);
@@ -241,9 +249,9 @@ impl Rollout {
                 self.unfit = Some((wish, refused.clone()));
                 self.answer(Err(refused.into()));
             }
-            Purpose::Rollback { bad, why } => {
+            Purpose::Rollback { bad, why, for_good } => {
                 self.history.take(wish.staged.digest);
-                if let Err(error) = self.begin_rollback(bad, why) {
+                if let Err(error) = self.begin_rollback(bad, why, for_good) {
                     self.answer(Err(error));
                 }
             }
@@ -258,13 +266,13 @@ impl Rollout {
 
     /// Lets a generation take all calls.
     fn serve(&mut self, new: &Arc<Generation>, wish: Wish) {
-        let (old, was_well) = (self.stable.clone(), self.is_well());
+        let old = self.stable.clone();
         let is_another = old.staged.digest != wish.staged.digest;
-        let keep = self.common.running().plugins.keep;
-        if is_another && was_well && self.history.refusal(old.staged.digest).is_none() {
-            self.history.supersede(&old.staged, keep);
+        if is_another && !self.is_well() {
+            self.history.take(old.staged.digest);
         }
-        self.history.take(wish.staged.digest);
+        self.history.serve(&wish.staged);
+        self.history.trim(self.common.running().plugins.keep);
         let mut event =
             event_of(Kind::Serving, &wish.staged).detail("replaces", old.staged.digest.short());
         if is_another && old.staged.manifest.version == wish.staged.manifest.version {
@@ -360,8 +368,8 @@ impl Rollout {
         self.drain(closed);
     }
 
-    /// Something is held back for its crashes: what is new gives way.
-    fn look_for_crash_loops(&mut self) {
+    /// Something has become known of what serves: what is new and ill gives way.
+    fn look_at_stable(&mut self) {
         if let Some(trial) = &self.trial
             && trial.canary.exhausted().is_some()
         {
@@ -371,9 +379,22 @@ impl Rollout {
             return;
         };
         let bad = self.stable.staged.digest;
-        if stable.exhausted().is_some() && self.is_new(&stable) {
-            // Where there is none to go back to, it stays as it is: held back.
-            let _ = self.begin_rollback(bad, self.crash_loop());
+        let opened = stable.serving_now().is_some();
+        match stable.exhausted() {
+            None if opened && !self.history.knows(bad) => {
+                self.history.serve(&self.stable.staged);
+                self.note_kept();
+            }
+            // Where there is none to go back to, it stays as it is.
+            Some(_) if opened && self.is_new(&stable) => {
+                let _ = self.begin_rollback(bad, self.crash_loop(), true);
+            }
+            Some(refused) if !opened => {
+                let why = refused.reason.clone();
+                self.unfit = Some((self.stable.clone(), refused));
+                let _ = self.begin_rollback(bad, why, false);
+            }
+            None | Some(_) => {}
         }
     }
 
@@ -406,13 +427,18 @@ impl Rollout {
             return self.answer(Ok(()));
         }
         let bad = self.stable.staged.digest;
-        if let Err(error) = self.begin_rollback(bad, why.to_owned()) {
+        if let Err(error) = self.begin_rollback(bad, why.to_owned(), true) {
             self.answer(Err(error));
         }
     }
 
     /// Sets the last good build on its way, in place of whatever else is.
-    fn begin_rollback(&mut self, bad: Digest, why: String) -> Result<(), CallError> {
+    fn begin_rollback(
+        &mut self,
+        bad: Digest,
+        why: String,
+        for_good: bool,
+    ) -> Result<(), CallError> {
         let under_way = |it: &Candidate| matches!(it.purpose, Purpose::Rollback { .. });
         if self.candidate.as_ref().is_some_and(under_way) {
             return Ok(());
@@ -426,7 +452,8 @@ impl Rollout {
         self.drop_candidate();
         let config = self.wishes.borrow().config.clone();
         let wish = Wish { staged, config };
-        self.begin(wish, Purpose::Rollback { bad, why }, Duration::ZERO);
+        let purpose = Purpose::Rollback { bad, why, for_good };
+        self.begin(wish, purpose, Duration::ZERO);
         Ok(())
     }
 
@@ -539,6 +566,14 @@ async fn drain(common: &Common, plugin: &Plugin, generation: Arc<Generation>) {
 async fn ready(candidate: Option<&mut Candidate>) -> Result<(), Exhausted> {
     match candidate {
         Some(candidate) => candidate.is_ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until it is known what has come of opening a generation; never, where there is none.
+async fn opened(generation: Option<&Generation>) {
+    match generation {
+        Some(generation) => generation.until_opened().await,
         None => std::future::pending().await,
     }
 }
