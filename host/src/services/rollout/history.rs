@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,10 @@ const MOST_REFUSED: usize = 32;
 pub(super) struct History {
     file: PathBuf,
     record: Record,
+    /// How often it was to be written down.
+    edition: u64,
+    /// The latest edition that was: threads that write may overtake each other.
+    written: Arc<Mutex<u64>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -58,7 +63,12 @@ impl History {
     /// What `file` says; where it says nothing, nothing is known.
     pub(super) fn load(file: PathBuf) -> Self {
         let record = record::read(&file).unwrap_or_default();
-        Self { file, record }
+        Self {
+            file,
+            record,
+            edition: 0,
+            written: Arc::default(),
+        }
     }
 
     /// The build that serves, or served when the host ended, then those before it, the latest first.
@@ -138,14 +148,32 @@ impl History {
     }
 
     /// Writes it down, wherever that does not block; where it cannot be, the next host knows less.
-    pub(super) fn keep(&self) -> impl FnOnce() -> io::Result<()> + use<> {
-        let (file, record) = (self.file.clone(), self.record.clone());
-        move || record::keep(&file, &record)
+    pub(super) fn keep(&mut self) -> impl FnOnce() -> io::Result<()> + use<> {
+        let record = self.record.clone();
+        self.latest(move |file| record::keep(file, &record))
     }
 
     /// Forgets it all: the plugin was removed.
-    pub(super) fn forget(self) -> impl FnOnce() -> io::Result<()> {
-        move || fs::remove_file(self.file)
+    pub(super) fn forget(mut self) -> impl FnOnce() -> io::Result<()> + use<> {
+        self.latest(|file| fs::remove_file(file))
+    }
+
+    /// Does something to the file, unless what came later was done already.
+    fn latest<F>(&mut self, write: F) -> impl FnOnce() -> io::Result<()> + use<F>
+    where
+        F: FnOnce(&Path) -> io::Result<()>,
+    {
+        self.edition += 1;
+        let (file, edition) = (self.file.clone(), self.edition);
+        let written = Arc::clone(&self.written);
+        move || {
+            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *written > edition {
+                return Ok(());
+            }
+            *written = edition;
+            write(&file)
+        }
     }
 }
 
@@ -201,6 +229,11 @@ mod tests {
         assert_eq!(good(&next), [digest(4), digest(5), digest(2)]);
         assert_eq!(next.refusal(digest(3)), Some("it crashed"));
         assert!(next.has_proven(digest(9)) && !next.has_proven(digest(4)));
+        let late = history.keep();
+        history.keep()().unwrap();
+        history.prove(digest(1));
+        late().unwrap();
+        assert!(!History::load(file.clone()).has_proven(digest(1)));
         next.forget()().unwrap();
         assert!(!file.exists());
     }
