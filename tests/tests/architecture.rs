@@ -167,8 +167,9 @@ const SPAWNING: &[&str] = &[
     "runner.rs",
     "services/jobs.rs",
     // A task for each plugin, and one for each generation that drains: they end when the host stops.
+    "services/rollout/arrival.rs",
+    "services/rollout/drain.rs",
     "services/rollout/reconciler.rs",
-    "services/rollout/task.rs",
 ];
 
 /// Where work goes to threads that may block.
@@ -181,9 +182,13 @@ const BLOCKING: &[&str] = &[
     "lane/worker/probe.rs",
     "services/jobs.rs",
     "services/opening.rs",
+    // An earlier build is read and hashed.
+    "services/rollout/back.rs",
+    // Small records, at most once a swap.
+    "services/rollout/drain.rs",
     // Plugins' files are read and copied, and settings read again.
     "services/rollout/reconciler.rs",
-    // Small records, at most once a swap.
+    "services/rollout/settings.rs",
     "services/rollout/task.rs",
     // Listing a folder and asking for the writers of a file may take as long as the disk does.
     "watcher/task.rs",

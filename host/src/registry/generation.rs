@@ -82,6 +82,7 @@ struct Opener {
     opened: OnceLock<Opened>,
     // Shared, so that an opening which a caller has left goes on for the next.
     opening: Mutex<Option<Shared<BoxFuture<'static, Opened>>>>,
+    settled: Notify,
 }
 
 impl Generation {
@@ -100,6 +101,7 @@ impl Generation {
                 open,
                 opened,
                 opening,
+                settled: Notify::new(),
             },
         })
     }
@@ -125,6 +127,17 @@ impl Generation {
     /// `plugin_unavailable` with the reason.
     pub async fn serving(&self) -> Result<&Serving, Exhausted> {
         self.opener.serving().await
+    }
+
+    /// Until it is known for good what has come of opening it; opens nothing.
+    pub async fn until_opened(&self) {
+        loop {
+            let settled = self.opener.settled.notified();
+            if self.opener.opened().is_some() {
+                return;
+            }
+            settled.await;
+        }
     }
 
     /// Why no call can be carried out in it now, if so.
@@ -272,6 +285,7 @@ impl Opener {
             }
             Ok(_) | Err(_) => {
                 let _ = self.opened.set(Arc::clone(opened));
+                self.settled.notify_waiters();
                 Ok(())
             }
         }

@@ -180,7 +180,7 @@ impl Plugin {
         {
             return Ok(turn);
         }
-        let _place = self.queue.join(queue, self.in_flight())?;
+        let _place = self.queue.join(queue, || self.in_flight())?;
         let turn = tokio::time::timeout_at(due.deadline.into(), self.wait(lot, due)).await;
         turn.unwrap_or_else(|_| Err(CallError::timed_out(due.limit)))
     }

@@ -26,14 +26,18 @@ impl Queue {
         self.waiting.load(SeqCst)
     }
 
-    /// Joins those that wait, unless `most` do already, beside the `in_flight` that run.
-    pub(super) fn join(&self, most: usize, in_flight: usize) -> Result<Place<'_>, CallError> {
+    /// Joins those that wait, unless `most` do already; who is turned away hears how many are `in_flight`.
+    pub(super) fn join(
+        &self,
+        most: usize,
+        in_flight: impl FnOnce() -> usize,
+    ) -> Result<Place<'_>, CallError> {
         let room = |waiting: usize| (waiting < most).then_some(waiting + 1);
         let joined = self.waiting.fetch_update(SeqCst, SeqCst, room);
         joined
             .map(|_| Place(self))
             .map_err(|queued| CallError::Overloaded {
-                in_flight,
+                in_flight: in_flight(),
                 queued,
                 retry_after: RETRY_AFTER,
             })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -32,6 +33,8 @@ pub(super) struct Ears {
     pub(super) alarm: Arc<Notify>,
     /// Workers that had to be ended.
     pub(super) forced_kills: Arc<AtomicU64>,
+    /// What the latest build that is held back has died of.
+    pub(super) last_crash: Arc<ArcSwapOption<String>>,
 }
 
 /// What a generation is made of.
@@ -73,10 +76,14 @@ impl Lanes {
                     crashes,
                     delay,
                     last_crash,
-                } => event(Kind::Quarantined)
-                    .reason(last_crash)
-                    .detail("crashes", crashes)
-                    .detail("seconds", delay.as_secs()),
+                } => {
+                    let last = Arc::new(last_crash);
+                    ears.last_crash.store(Some(Arc::clone(&last)));
+                    event(Kind::Quarantined)
+                        .reason(last)
+                        .detail("crashes", crashes)
+                        .detail("seconds", delay.as_secs())
+                }
                 News::Released { why } => event(Kind::Released).reason(why),
                 News::ForcedKill => {
                     ears.forced_kills.fetch_add(1, Ordering::Relaxed);

@@ -173,7 +173,8 @@ fn facts(status: &Value) -> Option<Table> {
     Some(table)
 }
 
-fn generations(all: &[Value]) -> Table {
+/// A table, and beneath it why some of them do not serve: that is too long for a cell.
+fn generations(all: &[Value]) -> String {
     let mut table = print::table(&[
         "generation",
         "version",
@@ -183,7 +184,7 @@ fn generations(all: &[Value]) -> Table {
         "calls",
         "errors",
         "crashes",
-        "note",
+        "share",
     ]);
     for generation in all {
         let mut row = ["generation", "version", "lifecycle", "since", "in_flight"]
@@ -191,13 +192,17 @@ fn generations(all: &[Value]) -> Table {
             .to_vec();
         row.push(cell(calls(generation)));
         row.extend(["error_count", "crashes"].map(|key| cell(text(&generation[key]))));
-        let notes = [canary(generation), text(&generation["reason"])];
-        row.push(Cell::new(
-            notes.into_iter().flatten().collect::<Vec<_>>().join("; "),
-        ));
+        row.push(Cell::new(canary(generation).unwrap_or_default()));
         table.add_row(row);
     }
-    table
+    let reasons = all.iter().filter_map(|generation| {
+        let id = text(&generation["generation"])?;
+        Some(format!(
+            "\n{id} does not serve: {}",
+            text(&generation["reason"])?
+        ))
+    });
+    format!("{table}{}", reasons.collect::<String>())
 }
 
 /// A value as people read it; nothing where there is none.
@@ -299,12 +304,23 @@ mod tests {
 
     #[test]
     fn generations_are_told_in_a_table_of_their_own() {
-        let all = [json!({
-            "generation": "0123456789ab", "version": "1.2.0", "lifecycle": "READY", "since": "2026-11-22T00:00:00Z",
-            "in_flight": 1, "success_count": 40, "error_count": 2, "crashes": 0, "canary": 10, "reason": null,
-        })];
-        let table = generations(&all).to_string();
-        for expected in ["0123456789ab", "READY", " 42 ", "10 % of calls"] {
+        let all = [
+            json!({
+                "generation": "0123456789ab", "version": "1.2.0", "lifecycle": "READY", "since": "2026-11-22T00:00:00Z",
+                "in_flight": 1, "success_count": 40, "error_count": 2, "crashes": 0, "canary": 10, "reason": null,
+            }),
+            json!({
+                "generation": "ba9876543210", "lifecycle": "REJECTED", "reason": "it could not start",
+            }),
+        ];
+        let table = generations(&all);
+        for expected in [
+            "0123456789ab",
+            "READY",
+            " 42 ",
+            "10 % of calls",
+            "\nba9876543210 does not serve: it could not start",
+        ] {
             assert!(table.contains(expected), "{expected}\n{table}");
         }
     }

@@ -35,6 +35,8 @@ pub(super) enum Purpose {
         bad: Digest,
         /// What is wrong with that.
         why: String,
+        /// Whether that is to be remembered: what only could not be opened may be one day.
+        for_good: bool,
     },
 }
 

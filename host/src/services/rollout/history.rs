@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,16 @@ const MOST_REFUSED: usize = 32;
 pub(super) struct History {
     file: PathBuf,
     record: Record,
+    /// How often it was to be written down.
+    edition: u64,
+    /// The latest edition that was: threads that write may overtake each other.
+    written: Arc<Mutex<u64>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Record {
+    /// The build that serves, or served when the host ended.
+    serving: Option<Build>,
     /// Builds that served well, the latest first.
     good: Vec<Build>,
     /// Builds that were taken out, the latest first.
@@ -56,12 +63,43 @@ impl History {
     /// What `file` says; where it says nothing, nothing is known.
     pub(super) fn load(file: PathBuf) -> Self {
         let record = record::read(&file).unwrap_or_default();
-        Self { file, record }
+        Self {
+            file,
+            record,
+            edition: 0,
+            written: Arc::default(),
+        }
     }
 
-    /// The builds that served well, the latest first.
+    /// The build that serves, or served when the host ended, then those before it, the latest first.
     pub(super) fn good(&self) -> impl Iterator<Item = &Build> {
-        self.record.good.iter()
+        self.record.serving.iter().chain(&self.record.good)
+    }
+
+    /// Whether it is known that a build serves.
+    pub(super) fn knows(&self, serving: Digest) -> bool {
+        let known = self.record.serving.as_ref();
+        known.and_then(Build::digest) == Some(serving)
+    }
+
+    /// A build serves: it could be opened.
+    pub(super) fn serve(&mut self, build: &Staged) {
+        let digest = build.digest.to_string();
+        let before = self.record.serving.take();
+        self.record.good.retain(|it| it.digest != digest);
+        // Of a host that has ended: nobody has said that it is not good.
+        if let Some(before) = before.filter(|it| it.digest != digest)
+            && !self.record.good.contains(&before)
+            && !self
+                .record
+                .refused
+                .iter()
+                .any(|it| it.digest == before.digest)
+        {
+            self.record.good.insert(0, before);
+        }
+        let file = build.file_name.clone();
+        self.record.serving = Some(Build { digest, file });
     }
 
     /// Why a build was taken out, if it was.
@@ -82,24 +120,16 @@ impl History {
         self.record.proven = Some(build.to_string());
     }
 
-    /// A build that served well gives way; so many of them are kept.
-    pub(super) fn supersede(&mut self, build: &Staged, keep: usize) {
-        let digest = build.digest.to_string();
-        self.record.good.retain(|it| it.digest != digest);
-        let file = build.file_name.clone();
-        self.record.good.insert(0, Build { digest, file });
-        self.trim(keep);
-    }
-
     /// Keeps no more than so many builds.
     pub(super) fn trim(&mut self, keep: usize) {
         self.record.good.truncate(keep);
     }
 
-    /// A build serves, or cannot serve: it is no earlier one.
+    /// A build cannot serve, or is not to.
     pub(super) fn take(&mut self, build: Digest) {
         let build = build.to_string();
         self.record.good.retain(|it| it.digest != build);
+        self.record.serving.take_if(|it| it.digest == build);
     }
 
     /// A build is taken out, and not served again by itself.
@@ -118,31 +148,66 @@ impl History {
     }
 
     /// Writes it down, wherever that does not block; where it cannot be, the next host knows less.
-    pub(super) fn keep(&self) -> impl FnOnce() -> io::Result<()> + use<> {
-        let (file, record) = (self.file.clone(), self.record.clone());
-        move || record::keep(&file, &record)
+    pub(super) fn keep(&mut self) -> impl FnOnce() -> io::Result<()> + use<> {
+        let record = self.record.clone();
+        self.latest(move |file| record::keep(file, &record))
     }
 
     /// Forgets it all: the plugin was removed.
-    pub(super) fn forget(self) -> impl FnOnce() -> io::Result<()> {
-        move || fs::remove_file(self.file)
+    pub(super) fn forget(mut self) -> impl FnOnce() -> io::Result<()> + use<> {
+        self.latest(|file| fs::remove_file(file))
+    }
+
+    /// Does something to the file, unless what came later was done already.
+    fn latest<F>(&mut self, write: F) -> impl FnOnce() -> io::Result<()> + use<F>
+    where
+        F: FnOnce(&Path) -> io::Result<()>,
+    {
+        self.edition += 1;
+        let (file, edition) = (self.file.clone(), self.edition);
+        let written = Arc::clone(&self.written);
+        move || {
+            let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *written > edition {
+                return Ok(());
+            }
+            *written = edition;
+            write(&file)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::loader::Manifest;
+    use crate::names::{Accepts, PluginName};
 
     fn digest(number: u8) -> Digest {
         Digest::new([number; 32])
     }
 
-    fn supersede(history: &mut History, number: u8, keep: usize) {
-        let digest = digest(number).to_string();
-        history.record.good.retain(|it| it.digest != digest);
-        let file = "p.so".to_owned();
-        history.record.good.insert(0, Build { digest, file });
+    fn serve(history: &mut History, number: u8, keep: usize) {
+        let area = tempfile::tempdir().unwrap();
+        history.serve(&staged(area.path(), number));
         history.trim(keep);
+    }
+
+    fn staged(folder: &std::path::Path, number: u8) -> Staged {
+        Staged {
+            file_name: "p.so".to_owned(),
+            path: folder.join("copy"),
+            digest: digest(number),
+            manifest: Manifest {
+                name: PluginName::parse("any").unwrap(),
+                version: semver::Version::new(1, 0, 0),
+                summary: String::new(),
+                accepts: Accepts::parse(vec!["image/*".to_owned()]).unwrap(),
+                thread_safe: false,
+                abi: 0,
+            },
+            size: 1,
+        }
     }
 
     fn good(history: &History) -> Vec<Digest> {
@@ -154,15 +219,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("history").join("any.json");
         let mut history = History::load(file.clone());
-        (1..=5).for_each(|number| supersede(&mut history, number, 3));
-        supersede(&mut history, 4, 3);
+        (1..=5).for_each(|number| serve(&mut history, number, 3));
+        serve(&mut history, 4, 3);
+        assert!(history.knows(digest(4)) && !history.knows(digest(5)));
         history.refuse(digest(3), "it crashed");
         history.prove(digest(9));
         history.keep()().unwrap();
         let next = History::load(file.clone());
-        assert_eq!(good(&next), [digest(4), digest(5)]);
+        assert_eq!(good(&next), [digest(4), digest(5), digest(2)]);
         assert_eq!(next.refusal(digest(3)), Some("it crashed"));
         assert!(next.has_proven(digest(9)) && !next.has_proven(digest(4)));
+        let late = history.keep();
+        history.keep()().unwrap();
+        history.prove(digest(1));
+        late().unwrap();
+        assert!(!History::load(file.clone()).has_proven(digest(1)));
         next.forget()().unwrap();
         assert!(!file.exists());
     }

@@ -1,13 +1,20 @@
 //! How a new build comes to serve, and how the last good one comes back: from views of the folder to generations that
 //! take calls. Runs no plugin and knows no HTTP.
 //!
-//! In reading order: `reconciler` holds the plugins that there are to those that the folder holds, `wish` is what a
-//! plugin is to be, `task` brings one plugin there, `candidate` a build on its way, `trial` judges
-//! canaries, `history` knows the earlier builds, `settings` where the operator's words come from.
+//! In reading order: `reconciler` holds the plugins that there are to those that the folder holds, `arrival` begins and
+//! ends their rollouts, `refused` tells what is not served, `wish` is what a
+//! plugin is to be, `task` brings one plugin there, `candidate` a build on its way, `canary` tries one with a
+//! share of the calls, `trial` is its judge, `back` brings the last good build back, `drain` ends what served,
+//! `history` knows the earlier builds, `settings` what the operator says meanwhile.
 
+mod arrival;
+mod back;
+mod canary;
 mod candidate;
+mod drain;
 mod history;
 mod reconciler;
+mod refused;
 mod settings;
 mod task;
 mod trial;
@@ -21,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(super) use reconciler::open;
+pub(super) use arrival::open;
 pub use reconciler::{Reconciler, Watch, Watched};
 pub use settings::SettingsSource;
 

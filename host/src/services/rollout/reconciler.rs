@@ -8,18 +8,17 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 
-use super::history::History;
 use super::task::{Order, Rollout};
 use super::wish::Wish;
 use super::{Ask, Common, Reply, RolloutContext, Rollouts, SettingsSource, folder_event};
 use crate::error::CallError;
-use crate::events::{Event, EventLog, Kind};
-use crate::loader::{Catalog, Refused, Scan, ScanError};
+use crate::events::Kind;
+use crate::loader::{Catalog, Scan, ScanError};
 use crate::names::{Digest, PluginName};
-use crate::registry::{Lifecycle, Plugin, RefusedStatus};
-use crate::services::opening::{Ears, event_of};
+use crate::registry::Plugin;
+use crate::services::opening::event_of;
 
 /// How often a file is tried again that could not be read or copied for now.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
@@ -50,27 +49,27 @@ pub trait Watch: Send + Sync {
 
 /// Reconciles plugins with the folder.
 pub struct Reconciler {
-    common: Arc<Common>,
+    pub(super) common: Arc<Common>,
     // Lent to the thread that reads files.
     catalog: Option<Catalog<State>>,
-    rollouts: HashMap<PluginName, Handle>,
+    pub(super) rollouts: HashMap<PluginName, Handle>,
     /// Rollouts of a host that does not run yet; never contended, but what holds them must be `Sync`.
     waiting: Mutex<Vec<Rollout>>,
-    runs: bool,
+    pub(super) runs: bool,
     /// What was told of files that are not served.
-    told: Vec<(String, String)>,
+    pub(super) told: Vec<(String, String)>,
     problem: Option<String>,
     retry: bool,
-    opening: Arc<Semaphore>,
+    pub(super) opening: Arc<Semaphore>,
     asks: mpsc::Receiver<Ask>,
 }
 
 /// The way to a plugin's rollout.
-struct Handle {
-    plugin: Arc<Plugin>,
-    wish: watch::Sender<Wish>,
-    orders: mpsc::Sender<Order>,
-    kept: watch::Receiver<Vec<Digest>>,
+pub(super) struct Handle {
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) wish: watch::Sender<Wish>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) kept: watch::Receiver<Vec<Digest>>,
 }
 
 impl Reconciler {
@@ -190,54 +189,6 @@ impl Reconciler {
         }
     }
 
-    /// Reads the settings again; where they have a fault, the old ones stay in force.
-    async fn configure(
-        &mut self,
-        settings: Option<&Arc<dyn SettingsSource>>,
-    ) -> Result<(), CallError> {
-        let Some(settings) = settings.map(Arc::clone) else {
-            return Ok(());
-        };
-        let source = Arc::clone(&settings);
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let fresh = match read.unwrap_or_else(|panic| Err(panic.to_string())) {
-            Ok(fresh) => fresh,
-            Err(problem) => {
-                let event = Event::of(Kind::ConfigurationRejected).reason(&problem);
-                self.common.tell(event);
-                let reason =
-                    format!("configuration_invalid: {problem}; the one before stays in force");
-                return Err(CallError::unavailable(reason));
-            }
-        };
-        let running = self.common.running();
-        let (adopted, waits) = running.adopt(fresh);
-        if adopted == *running && waits.is_empty() {
-            return Ok(());
-        }
-        settings.adopted(&adopted);
-        self.common.host.running.store(Arc::new(adopted));
-        let mut event = Event::of(Kind::ConfigurationApplied);
-        if !waits.is_empty() {
-            event = event
-                .reason("some changed settings wait for a restart")
-                .detail("waiting", waits);
-        }
-        self.common.tell(event);
-        self.wish_again();
-        Ok(())
-    }
-
-    /// The settings of plugins may be others than before.
-    fn wish_again(&self) {
-        let running = self.common.running();
-        for (name, handle) in &self.rollouts {
-            let config = running.plugin(name);
-            let staged = Arc::clone(&handle.wish.borrow().staged);
-            handle.wish(Wish { staged, config });
-        }
-    }
-
     /// Takes in what the folder holds now.
     async fn look(&mut self, watched: Watched) {
         if let Some(problem) = watched.problem {
@@ -314,150 +265,6 @@ impl Reconciler {
         self.note_held(&scan);
     }
 
-    /// A plugin that there was not.
-    fn add(&mut self, wish: Wish) {
-        let name = wish.staged.manifest.name.clone();
-        self.common.tell(event_of(Kind::Found, &wish.staged));
-        let history = History::load(self.common.history_file(&name));
-        let first = self.first(&history, &wish);
-        let ears = Ears::default();
-        let generation = self
-            .common
-            .lanes
-            .generation(&first.staged, &first.config, &ears);
-        let forced_kills = Arc::clone(&ears.forced_kills);
-        let plugin = Arc::new(Plugin::serving(generation).counting(forced_kills));
-        self.common.host.registry.register(Arc::clone(&plugin));
-        let (orders, inbox) = mpsc::channel(16);
-        let (kept, is_kept) = watch::channel(vec![first.staged.digest]);
-        let (wish, wishes) = watch::channel(wish);
-        let rollout = Rollout {
-            common: Arc::clone(&self.common),
-            plugin: Arc::clone(&plugin),
-            ears,
-            wishes,
-            orders: inbox,
-            kept,
-            history,
-            stable: first,
-            candidate: None,
-            trial: None,
-            unfit: None,
-            retry_at: None,
-            asked: Vec::new(),
-        };
-        let handle = Handle {
-            plugin: Arc::clone(&plugin),
-            wish,
-            orders,
-            kept: is_kept,
-        };
-        self.rollouts.insert(name, handle);
-        if self.runs {
-            self.common.host.tasks.spawn(rollout.run());
-            self.open_soon(plugin);
-        } else {
-            self.waiting().push(rollout);
-        }
-    }
-
-    /// What serves first: what the folder holds, unless it was taken out while an earlier host ran.
-    fn first(&self, history: &History, wish: &Wish) -> Wish {
-        if history.refusal(wish.staged.digest).is_none() {
-            return wish.clone();
-        }
-        let area = &self.common.host.area;
-        let mut good = history
-            .good()
-            .filter_map(|build| area.restage(build.digest()?, &build.file).ok());
-        let staged = good
-            .next()
-            .map_or_else(|| Arc::clone(&wish.staged), Arc::new);
-        let config = wish.config.clone();
-        Wish { staged, config }
-    }
-
-    /// Opens a plugin that has come while the host runs, unless there are so many that each is left to its first call.
-    fn open_soon(&self, plugin: Arc<Plugin>) {
-        if self.rollouts.len() > self.common.running().plugins.preload {
-            return;
-        }
-        let (turns, common) = (Arc::clone(&self.opening), Arc::clone(&self.common));
-        let stop = common.host.stop.clone();
-        self.common.host.tasks.spawn(async move {
-            let opened = async {
-                let _turn = turns.acquire().await;
-                open(&common.host.events, &plugin).await;
-            };
-            tokio::select! {
-                () = opened => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
-
-    /// A plugin that there is no more.
-    fn remove(&mut self, name: &PluginName) {
-        let Some(handle) = self.rollouts.remove(name) else {
-            return;
-        };
-        let generation = handle.wish.borrow().staged.digest;
-        let event = Event::of(Kind::Removed).plugin(name).generation(generation);
-        self.common.tell(event);
-        handle.plugin.leave();
-        // Its inbox may be full of an operator's orders: then the closed channel tells it the same.
-        let _ = handle.orders.try_send(Order::Remove);
-    }
-
-    fn tell_refused(&mut self, scan: &Scan) {
-        let told = std::mem::take(&mut self.told);
-        let refused = scan.refused.iter().map(|it| (it, Kind::Rejected));
-        let held = scan.held.iter().map(|it| (it, Kind::Held));
-        for (refused, kind) in refused.chain(held) {
-            let line = (refused.file.clone(), refused.rejection.explain());
-            if !told.contains(&line) {
-                self.common.tell(refusal(kind, refused));
-            }
-            self.told.push(line);
-        }
-        let refused = scan.refused.iter().map(|refused| RefusedStatus {
-            file: refused.file.clone(),
-            name: refused.plugin.clone(),
-            lifecycle: Lifecycle::Rejected,
-            reason: refused.rejection.explain(),
-        });
-        self.common.host.registry.set_refused(refused.collect());
-    }
-
-    /// Shows with each plugin whether its file, as it is now, is refused.
-    fn note_held(&self, scan: &Scan) {
-        let files: HashMap<_, _> = scan.held.iter().map(|held| (&held.file, held)).collect();
-        for staged in &scan.staged {
-            let held = files.get(&staged.file_name);
-            if let Some(handle) = self.rollouts.get(&staged.manifest.name) {
-                let reason = held.map(|held| held.rejection.explain());
-                handle.plugin.set_file_invalid(reason);
-            }
-        }
-    }
-
-    fn warn_of_missing(&self, scan: &Scan) {
-        let running = self.common.running();
-        let plugins = &running.plugins;
-        let is_found = |name: &&PluginName| {
-            let mut staged = scan.staged.iter();
-            staged.any(|staged| staged.manifest.name == **name)
-        };
-        let configured = plugins.named.keys().chain([&plugins.default]);
-        for name in configured.filter(|name| !is_found(name)) {
-            let plugin = name.as_str();
-            warn!(
-                plugin,
-                "the configuration names a plugin that the folder does not have"
-            );
-        }
-    }
-
     /// The builds whose copies are needed, beside those that the folder holds.
     fn needed(&self) -> Vec<Digest> {
         let kept = self.rollouts.values();
@@ -479,7 +286,7 @@ impl Reconciler {
         }
     }
 
-    fn waiting(&mut self) -> &mut Vec<Rollout> {
+    pub(super) fn waiting(&mut self) -> &mut Vec<Rollout> {
         let waiting = self.waiting.get_mut();
         waiting.unwrap_or_else(PoisonError::into_inner)
     }
@@ -502,39 +309,12 @@ impl Reconciler {
 
 impl Handle {
     /// Wakes the rollout only where there is something new.
-    fn wish(&self, wish: Wish) {
+    pub(super) fn wish(&self, wish: Wish) {
         self.wish.send_if_modified(|known| {
             let is_new = *known != wish;
             *known = wish;
             is_new
         });
-    }
-}
-
-/// Opens what serves a plugin, and says so.
-pub(in crate::services) async fn open(events: &EventLog, plugin: &Plugin) {
-    let Some(stable) = plugin.stable() else {
-        return;
-    };
-    // Why it is refused was told when that was found.
-    if stable.serving().await.is_ok() {
-        let declaration = stable.declaration();
-        let event = Event::of(Kind::Serving)
-            .plugin(plugin.name())
-            .version(&declaration.version)
-            .generation(declaration.digest)
-            .file(&declaration.file);
-        events.tell(event);
-    }
-}
-
-fn refusal(kind: Kind, refused: &Refused) -> Event {
-    let event = Event::of(kind)
-        .file(&refused.file)
-        .reason(refused.rejection.explain());
-    match &refused.plugin {
-        Some(plugin) => event.plugin(plugin),
-        None => event,
     }
 }
 

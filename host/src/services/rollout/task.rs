@@ -7,23 +7,18 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use super::back::{Found, Search};
+use super::canary::Trial;
 use super::candidate::{Candidate, Purpose};
 use super::history::History;
-use super::trial::{Score, Verdict, judge};
 use super::wish::Wish;
 use super::{Common, Reply};
 use crate::call::Exhausted;
 use crate::error::CallError;
-use crate::events::{Event, Kind};
-use crate::loader::Staged;
+use crate::events::Kind;
 use crate::names::Digest;
-use crate::registry::{Generation, Plugin, Totals};
+use crate::registry::{Generation, Plugin};
 use crate::services::opening::{Ears, event_of};
-
-/// For how long a build is new: one that crashes again and again in that time gives way to the one before.
-const NEW_FOR: Duration = Duration::from_secs(600);
-/// How often a canary's numbers are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a rollout is told to do.
 pub(super) enum Order {
@@ -33,6 +28,15 @@ pub(super) enum Order {
     Rollback(Reply),
     /// The plugin is gone.
     Remove,
+}
+
+impl Order {
+    pub(super) fn into_reply(self) -> Option<Reply> {
+        match self {
+            Self::Reload(reply) | Self::Rollback(reply) => Some(reply),
+            Self::Remove => None,
+        }
+    }
 }
 
 /// Looks after one plugin.
@@ -48,20 +52,12 @@ pub(super) struct Rollout {
     /// What serves.
     pub(super) stable: Wish,
     pub(super) candidate: Option<Candidate>,
+    pub(super) search: Option<Search>,
     pub(super) trial: Option<Trial>,
     /// What cannot serve, and will not be tried again.
-    pub(super) unfit: Option<Wish>,
+    pub(super) unfit: Option<(Wish, Exhausted)>,
     pub(super) retry_at: Option<Instant>,
     pub(super) asked: Vec<Reply>,
-}
-
-/// A canary at work.
-pub(super) struct Trial {
-    canary: Arc<Generation>,
-    wish: Wish,
-    began: Instant,
-    stable_before: Totals,
-    look_at: Instant,
 }
 
 impl Rollout {
@@ -70,22 +66,30 @@ impl Rollout {
         let stop = self.common.host.stop.clone();
         self.note_kept();
         self.consider();
+        // What serves first was opened by nobody yet.
+        let mut first = self.plugin.stable();
         loop {
             let proven_at = self.proven_at();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                changed = self.wishes.changed() => match changed {
-                    Ok(()) => self.wish_again(),
-                    Err(_) => return,
-                },
                 order = self.orders.recv() => match order {
                     Some(Order::Reload(reply)) => self.reload(reply),
                     Some(Order::Rollback(reply)) => self.roll_back_for(reply),
-                    Some(Order::Remove) => return self.depart(),
-                    None => return,
+                    // Nobody has orders for a plugin that is gone.
+                    Some(Order::Remove) | None => return self.depart(),
                 },
-                () = self.ears.alarm.notified() => self.look_for_crash_loops(),
+                changed = self.wishes.changed() => match changed {
+                    Ok(()) => self.wish_again(),
+                    Err(_) => return self.depart(),
+                },
+                () = self.ears.alarm.notified() => self.look_at_stable(),
+                () = opened(first.as_deref()) => {
+                    first = None;
+                    self.look_at_stable();
+                }
                 outcome = ready(self.candidate.as_mut()) => self.conclude(outcome),
+                found = searched(self.search.as_mut()) => self.found(found),
                 () = until(self.trial.as_ref().map(|trial| trial.look_at)) => self.judge(),
                 () = until(self.retry_at) => self.wish_again(),
                 () = until(proven_at) => self.prove(),
@@ -102,7 +106,10 @@ impl Rollout {
     }
 
     /// Does what has to be done for what serves to be what is wished.
-    fn consider(&mut self) {
+    pub(super) fn consider(&mut self) {
+        if self.search.is_some() {
+            return;
+        }
         let wish = self.wishes.borrow().clone();
         if let Some(candidate) = &self.candidate {
             let is_rollback = matches!(candidate.purpose, Purpose::Rollback { .. });
@@ -132,7 +139,13 @@ impl Rollout {
             self.plugin.reject(&build, reason.clone());
             return self.answer(Err(CallError::unavailable(reason)));
         }
-        if self.unfit.as_ref() == Some(&wish) || self.retry_at.is_some() {
+        if let Some((unfit, refused)) = &self.unfit
+            && *unfit == wish
+        {
+            let refused = refused.clone();
+            return self.answer(Err(refused.into()));
+        }
+        if self.retry_at.is_some() {
             return;
         }
         self.begin(wish, Purpose::Wish, Duration::ZERO);
@@ -143,14 +156,14 @@ impl Rollout {
         lanes.generation(&wish.staged, &wish.config, &self.ears)
     }
 
-    fn begin(&mut self, wish: Wish, purpose: Purpose, delay: Duration) {
+    pub(super) fn begin(&mut self, wish: Wish, purpose: Purpose, delay: Duration) {
         let generation = self.generation(&wish);
         self.plugin.set_candidate(Some(Arc::clone(&generation)));
         let candidate = Candidate::new(&self.plugin, generation, wish, purpose, delay);
         self.candidate = Some(candidate);
     }
 
-    fn drop_candidate(&mut self) {
+    pub(super) fn drop_candidate(&mut self) {
         self.candidate = None;
         self.plugin.set_candidate(None);
     }
@@ -179,8 +192,10 @@ impl Rollout {
             ..
         } = candidate;
         match purpose {
-            Purpose::Rollback { bad, why } => {
-                self.history.refuse(bad, &why);
+            Purpose::Rollback { bad, why, for_good } => {
+                if for_good {
+                    self.history.refuse(bad, &why);
+                }
                 let event = event_of(Kind::RolledBack, &wish.staged).reason(why);
                 self.common.tell(event.detail("from", bad.short()));
                 self.serve(&generation, wish);
@@ -222,12 +237,12 @@ impl Rollout {
         self.plugin.reject(&generation, refused.reason.clone());
         match purpose {
             Purpose::Wish => {
-                self.unfit = Some(wish);
+                self.unfit = Some((wish, refused.clone()));
                 self.answer(Err(refused.into()));
             }
-            Purpose::Rollback { bad, why } => {
+            Purpose::Rollback { bad, why, for_good } => {
                 self.history.take(wish.staged.digest);
-                if let Err(error) = self.begin_rollback(bad, why) {
+                if let Err(error) = self.begin_rollback(bad, why, for_good) {
                     self.answer(Err(error));
                 }
             }
@@ -241,14 +256,14 @@ impl Rollout {
     }
 
     /// Lets a generation take all calls.
-    fn serve(&mut self, new: &Arc<Generation>, wish: Wish) {
-        let (old, was_well) = (self.stable.clone(), self.is_well());
+    pub(super) fn serve(&mut self, new: &Arc<Generation>, wish: Wish) {
+        let old = self.stable.clone();
         let is_another = old.staged.digest != wish.staged.digest;
-        let keep = self.common.running().plugins.keep;
-        if is_another && was_well && self.history.refusal(old.staged.digest).is_none() {
-            self.history.supersede(&old.staged, keep);
+        if is_another && !self.is_well() {
+            self.history.take(old.staged.digest);
         }
-        self.history.take(wish.staged.digest);
+        self.history.serve(&wish.staged);
+        self.history.trim(self.common.running().plugins.keep);
         let mut event =
             event_of(Kind::Serving, &wish.staged).detail("replaces", old.staged.digest.short());
         if is_another && old.staged.manifest.version == wish.staged.manifest.version {
@@ -258,174 +273,11 @@ impl Rollout {
             event = event.detail("settings_changed", true);
         }
         self.stable = wish;
-        self.unfit = None;
         self.trial = None;
         let closed = self.plugin.replace(new);
         self.common.tell(event);
         self.drain(closed);
         self.note_kept();
-    }
-
-    /// Sees the calls of generations to their end, in tasks.
-    fn drain(&self, closed: Vec<Arc<Generation>>) {
-        for generation in closed {
-            let (common, plugin) = (Arc::clone(&self.common), Arc::clone(&self.plugin));
-            let tasks = &self.common.host.tasks;
-            tasks.spawn(async move { drain(&common, &plugin, generation).await });
-        }
-    }
-
-    fn try_out(&mut self, canary: Arc<Generation>, wish: Wish, percent: u64) {
-        let Some(stable) = self.plugin.stable() else {
-            return;
-        };
-        let share = u8::try_from(percent).unwrap_or(u8::MAX);
-        let event = event_of(Kind::CanaryStarted, &wish.staged);
-        self.common.tell(event.detail("percent", percent));
-        let closed = self.plugin.try_out(&canary, share);
-        self.drain(closed);
-        let now = Instant::now();
-        self.trial = Some(Trial {
-            canary,
-            wish,
-            began: now,
-            stable_before: stable.totals(),
-            look_at: now + LOOK_EVERY,
-        });
-    }
-
-    fn judge(&mut self) {
-        let (Some(trial), Some(stable)) = (&mut self.trial, self.plugin.stable()) else {
-            return;
-        };
-        trial.look_at = Instant::now() + LOOK_EVERY;
-        let canary = Score::between(Totals::default(), trial.canary.totals());
-        let beside = Score::between(trial.stable_before, stable.totals());
-        let window = trial.wish.config.canary_window.duration();
-        match judge(canary, beside, trial.began.elapsed(), window) {
-            Verdict::Wait => {}
-            Verdict::Promote => self.promote(),
-            Verdict::End { why } => self.refuse_canary(&why),
-        }
-    }
-
-    fn promote(&mut self) {
-        let Some(trial) = self.trial.take() else {
-            return;
-        };
-        let totals = trial.canary.totals();
-        let event = event_of(Kind::CanaryPromoted, &trial.wish.staged)
-            .detail("calls", totals.calls())
-            .detail("faults", totals.faults);
-        self.common.tell(event);
-        self.serve(&trial.canary, trial.wish);
-    }
-
-    /// A canary is worse than what it was to replace.
-    fn refuse_canary(&mut self, why: &str) {
-        let Some(trial) = &self.trial else {
-            return;
-        };
-        let (bad, canary) = (trial.wish.staged.digest, Arc::clone(&trial.canary));
-        self.history.refuse(bad, why);
-        self.plugin.reject(&canary, format!("rolled_back: {why}"));
-        let event = event_of(Kind::RolledBack, &self.stable.staged).reason(why);
-        self.common.tell(event.detail("from", bad.short()));
-        self.end_trial(why);
-        self.note_kept();
-    }
-
-    fn end_trial(&mut self, why: &str) {
-        let Some(trial) = self.trial.take() else {
-            return;
-        };
-        let event = event_of(Kind::CanaryEnded, &trial.wish.staged).reason(why);
-        self.common.tell(event);
-        let closed = self.plugin.end_canary();
-        self.drain(closed);
-    }
-
-    /// Something is held back for its crashes: what is new gives way.
-    fn look_for_crash_loops(&mut self) {
-        if let Some(trial) = &self.trial
-            && let Some(exhausted) = trial.canary.exhausted()
-        {
-            return self.refuse_canary(&exhausted.reason);
-        }
-        let Some(stable) = self.plugin.stable() else {
-            return;
-        };
-        let bad = self.stable.staged.digest;
-        let (Some(exhausted), true) = (stable.exhausted(), self.is_new(&stable)) else {
-            return;
-        };
-        // Where there is none to go back to, it stays as it is: held back.
-        let _ = self.begin_rollback(bad, exhausted.reason);
-    }
-
-    fn is_new(&self, stable: &Generation) -> bool {
-        let age = stable.since().map(|since| since.elapsed());
-        age.is_some_and(|age| age < NEW_FOR) && !self.history.has_proven(self.stable.staged.digest)
-    }
-
-    fn proven_at(&self) -> Option<Instant> {
-        let since = self.plugin.stable()?.since()?;
-        let is_known = self.history.has_proven(self.stable.staged.digest);
-        (!is_known).then_some(since + NEW_FOR)
-    }
-
-    fn prove(&mut self) {
-        self.history.prove(self.stable.staged.digest);
-        self.note_kept();
-    }
-
-    fn roll_back_for(&mut self, reply: Reply) {
-        self.asked.push(reply);
-        let why = "an operator asked for it";
-        if self.trial.is_some() {
-            self.refuse_canary(why);
-            return self.answer(Ok(()));
-        }
-        let bad = self.stable.staged.digest;
-        if let Err(error) = self.begin_rollback(bad, why.to_owned()) {
-            self.answer(Err(error));
-        }
-    }
-
-    /// Sets the last good build on its way, in place of whatever else is.
-    fn begin_rollback(&mut self, bad: Digest, why: String) -> Result<(), CallError> {
-        let under_way = |it: &Candidate| matches!(it.purpose, Purpose::Rollback { .. });
-        if self.candidate.as_ref().is_some_and(under_way) {
-            return Ok(());
-        }
-        let Some(staged) = self.last_good(bad) else {
-            return Err(CallError::unavailable(format!(
-                "no_earlier_generation: no earlier good build of `{}` is kept; put one into the plugins folder",
-                self.plugin.name()
-            )));
-        };
-        self.drop_candidate();
-        let config = self.wishes.borrow().config.clone();
-        let wish = Wish { staged, config };
-        self.begin(wish, Purpose::Rollback { bad, why }, Duration::ZERO);
-        Ok(())
-    }
-
-    /// The latest build that was good and whose copy is there.
-    fn last_good(&mut self, but: Digest) -> Option<Arc<Staged>> {
-        let good = self.history.good();
-        let good = good.filter_map(|build| Some((build.digest()?, build.file.clone())));
-        let good: Vec<_> = good.filter(|(digest, _)| *digest != but).collect();
-        for (digest, file) in good {
-            match self.common.host.area.restage(digest, &file) {
-                Ok(staged) => return Some(Arc::new(staged)),
-                Err(refused) => {
-                    warn!(plugin = self.plugin.name().as_str(), reason = %refused, "an earlier build is not to be had");
-                    self.history.take(digest);
-                }
-            }
-        }
-        None
     }
 
     fn reload(&mut self, reply: Reply) {
@@ -441,7 +293,7 @@ impl Rollout {
         self.consider();
     }
 
-    fn answer(&mut self, outcome: Result<(), CallError>) {
+    pub(super) fn answer(&mut self, outcome: Result<(), CallError>) {
         for reply in self.asked.drain(..) {
             // Whoever asked may have gone.
             let _ = reply.send(outcome.clone());
@@ -449,7 +301,7 @@ impl Rollout {
     }
 
     /// Says which builds are to be kept on disk, and writes down what is known.
-    fn note_kept(&self) {
+    pub(super) fn note_kept(&mut self) {
         let good = self.history.good().filter_map(|build| build.digest());
         let serving = [self.stable.staged.digest];
         self.kept.send_replace(good.chain(serving).collect());
@@ -460,59 +312,28 @@ impl Rollout {
             }
         });
     }
-
-    /// The plugin's file is gone: those who wait are served, and then nobody.
-    fn depart(self) {
-        let Self {
-            common,
-            plugin,
-            history,
-            candidate,
-            ..
-        } = self;
-        drop(candidate);
-        plugin.leave();
-        let tasks = common.host.tasks.clone();
-        tokio::task::spawn_blocking(history.forget());
-        tasks.spawn(async move {
-            for generation in plugin.close().await {
-                drain(&common, &plugin, generation).await;
-            }
-            common.host.registry.forget(&plugin);
-        });
-    }
-}
-
-/// Sees a generation to its end.
-async fn drain(common: &Common, plugin: &Plugin, generation: Arc<Generation>) {
-    let declaration = generation.declaration();
-    let event = |kind| {
-        Event::of(kind)
-            .plugin(plugin.name())
-            .version(&declaration.version)
-            .generation(declaration.digest)
-    };
-    common.tell(event(Kind::Draining).detail("in_flight", generation.in_flight()));
-    if let Some(serving) = generation.serving_now() {
-        serving.lane.wind_down();
-    }
-    tokio::select! {
-        () = generation.until_empty() => {}
-        // The host's own end takes care of what is left.
-        () = common.host.stop.cancelled() => return,
-    }
-    plugin.retire(&generation);
-    let totals = generation.totals();
-    let event = event(Kind::Retired)
-        .detail("calls", totals.calls())
-        .detail("errors", totals.errors);
-    common.tell(event);
 }
 
 /// What comes of a candidate; never, where there is none.
 async fn ready(candidate: Option<&mut Candidate>) -> Result<(), Exhausted> {
     match candidate {
         Some(candidate) => candidate.is_ready().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a search has found; never, where there is none.
+async fn searched(search: Option<&mut Search>) -> Found {
+    match search {
+        Some(search) => (&mut search.work).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until it is known what has come of opening a generation; never, where there is none.
+async fn opened(generation: Option<&Generation>) {
+    match generation {
+        Some(generation) => generation.until_opened().await,
         None => std::future::pending().await,
     }
 }
