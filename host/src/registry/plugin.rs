@@ -33,7 +33,7 @@ pub struct Plugin {
     leaving: AtomicBool,
     forced_kills: Arc<AtomicU64>,
     aside: Mutex<Aside>,
-    retired: Notify,
+    changed: Notify,
 }
 
 /// What takes no calls, for whoever looks.
@@ -43,6 +43,8 @@ struct Aside {
     rejected: Option<GenerationStatus>,
     draining: Vec<Arc<Generation>>,
     file_invalid: Option<String>,
+    /// The name of its file, where that has changed since it was read.
+    file: Option<String>,
 }
 
 /// What callers of a plugin hear that an operator has taken out of service.
@@ -70,7 +72,7 @@ impl Plugin {
             leaving: AtomicBool::new(false),
             forced_kills: Arc::default(),
             aside: Mutex::default(),
-            retired: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -176,7 +178,7 @@ impl Plugin {
         };
         // Whoever waits already comes first.
         if self.queue.waiting() == 0
-            && let Some(turn) = self.enter(lot, false, now, due)?
+            && let Some(turn) = self.enter(lot, now, due)?
         {
             return Ok(turn);
         }
@@ -191,22 +193,16 @@ impl Plugin {
         loop {
             // Listening begins before the look, so that no place that is freed in between is missed.
             let freed = self.queue.freed();
-            if let Some(turn) = self.enter(lot, true, Instant::now(), due)? {
+            if let Some(turn) = self.enter(lot, Instant::now(), due)? {
                 return Ok(turn);
             }
             freed.await;
         }
     }
 
-    fn enter(
-        &self,
-        lot: Lot,
-        waits: bool,
-        now: Instant,
-        due: Due,
-    ) -> Result<Option<Turn>, CallError> {
+    fn enter(&self, lot: Lot, now: Instant, due: Due) -> Result<Option<Turn>, CallError> {
         loop {
-            match self.load()?.enter(lot, waits, now, due) {
+            match self.load()?.enter(lot, now, due) {
                 Ok(turn) => return Ok(Some(turn)),
                 Err(Turned::Full) => return Ok(None),
                 // Another stands in its place already.
@@ -270,17 +266,17 @@ impl Plugin {
         let mut aside = self.aside();
         aside.draining.retain(|it| !Arc::ptr_eq(it, gone));
         drop(aside);
-        self.retired.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Until fewer than `most` generations drain.
     pub async fn until_few_drain(&self, most: usize) {
         loop {
-            let retired = self.retired.notified();
+            let changed = self.changed.notified();
             if self.aside().draining.len() < most {
                 return;
             }
-            retired.await;
+            changed.await;
         }
     }
 
@@ -291,6 +287,8 @@ impl Plugin {
             aside.rejected = None;
         }
         aside.candidate = candidate;
+        drop(aside);
+        self.changed.notify_waiters();
     }
 
     /// Notes a build that is not served, and why; what serves goes on.
@@ -302,11 +300,34 @@ impl Plugin {
             reason: Some(reason),
             ..status
         });
+        drop(aside);
+        self.changed.notify_waiters();
     }
 
     /// Forgets the build that was not to be served.
     pub fn forget_rejected(&self) {
         self.aside().rejected = None;
+    }
+
+    /// Notes what its file is called now.
+    pub fn set_file(&self, file: &str) {
+        self.aside().file = Some(file.to_owned());
+    }
+
+    /// Until it is known what becomes of the build that may serve it, if there is one.
+    pub async fn until_decided(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.aside().candidate.is_none() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Why its file, as it is now, is not served, if so.
+    pub fn file_invalid(&self) -> Option<String> {
+        self.aside().file_invalid.clone()
     }
 
     /// Notes why its file, as it is now, is not served, if so.
@@ -381,13 +402,16 @@ impl Plugin {
     pub fn status(&self) -> Option<PluginStatus> {
         let last = || self.aside().draining.last().cloned();
         let stable = self.stable().or_else(last)?;
-        let file_invalid = self.aside().file_invalid.clone();
+        let (file, file_invalid) = {
+            let aside = self.aside();
+            (aside.file.clone(), aside.file_invalid.clone())
+        };
         let (declaration, serving) = (stable.declaration(), stable.serving_now());
         Some(PluginStatus {
             name: self.name.clone(),
             version: declaration.version.to_string(),
             description: declaration.description.clone(),
-            file: declaration.file.clone(),
+            file: file.unwrap_or_else(|| declaration.file.clone()),
             generation: declaration.digest.short(),
             lane: stable.config().lane.as_str(),
             lifecycle: self.lifecycle(),

@@ -92,15 +92,9 @@ impl Served {
         }
     }
 
-    /// Lets a call in where its lot says. One that `waits` for a canary may have the stable generation's place too: a
-    /// canary that hangs holds nobody up.
-    pub(super) fn enter(
-        &self,
-        lot: Lot,
-        waits: bool,
-        now: Instant,
-        due: Due,
-    ) -> Result<Turn, Turned> {
+    /// Lets a call in where its lot says. Where the canary is full, the stable generation will do: one that hangs
+    /// holds nobody up.
+    pub(super) fn enter(&self, lot: Lot, now: Instant, due: Due) -> Result<Turn, Turned> {
         let canary = self
             .canary
             .as_ref()
@@ -109,7 +103,7 @@ impl Served {
             return enter(&self.stable, now, due);
         };
         match enter(&canary.generation, now, due) {
-            Err(Turned::Full) if waits => enter(&self.stable, now, due),
+            Err(Turned::Full) => enter(&self.stable, now, due),
             // It is being taken out, and what replaces this has it no more.
             other => other,
         }

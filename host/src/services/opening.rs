@@ -111,6 +111,8 @@ impl Build {
         let opened = self.open().await;
         match &opened {
             Ok(_) => events.tell(event_of(Kind::Probed, &staged)),
+            // The machine has no room for it now: that says nothing of the build, and is tried again.
+            Err(refused) if refused.retry_after.is_some() => {}
             Err(refused) => events.tell(event_of(Kind::Rejected, &staged).reason(&refused.reason)),
         }
         opened

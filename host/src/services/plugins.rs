@@ -2,6 +2,7 @@
 //! runner. Never runs a plugin itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::{StreamExt, stream};
@@ -14,11 +15,14 @@ use crate::events::{Event, EventLog, Kind};
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
-use crate::services::rollout::{Rollouts, open};
+use crate::services::rollout::Rollouts;
 use crate::validation::Output;
 
 /// How many plugins are opened at a time while the host starts.
 const OPENED_AT_A_TIME: usize = 2;
+
+/// How long the start waits for builds that are to take the place of those that served before.
+const DECIDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Manages the plugins of the host.
 pub struct PluginManagementService {
@@ -135,6 +139,7 @@ impl PluginManagementService {
     /// # Errors
     /// As [`status`](Self::status); `plugin_unavailable` where there is no such build, or it cannot be opened.
     pub async fn rollback_plugin(&self, name: &str) -> Result<PluginStatus, CallError> {
+        self.registry.get_plugin(name)?;
         self.rollouts.rollback(name).await?;
         self.status(name)
     }
@@ -152,14 +157,18 @@ impl PluginManagementService {
         self.runner.run(call).await
     }
 
-    /// Opens as many plugins as the settings say, and all that are required, and says what came of it.
+    /// Opens as many plugins as the settings say, and all that are required.
     pub async fn preload(&self) {
         let (required, count) = (self.required(), self.running.load().plugins.preload);
         let plugins = self.registry.plugins().into_iter().enumerate();
         let wanted =
             plugins.filter(|(index, plugin)| *index < count || required.contains(plugin.name()));
-        let opened = stream::iter(wanted)
-            .map(|(_, plugin)| async move { open(&self.events, &plugin).await });
+        let opened = stream::iter(wanted).map(|(_, plugin)| async move {
+            // What comes of it is told by who looks after the plugin.
+            let _ = plugin.open().await;
+            let decided = plugin.until_decided();
+            let _ = tokio::time::timeout(DECIDED_WITHIN, decided).await;
+        });
         opened
             .buffer_unordered(OPENED_AT_A_TIME)
             .collect::<()>()

@@ -22,6 +22,7 @@ mod seat;
 mod serve;
 mod start;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,12 +38,13 @@ pub use serve::enter;
 use breaker::Breaker;
 use pool::Pool;
 use protocol::Aim;
-use start::Plan;
+use start::{Plan, StartError, start};
 
 use crate::call::{Call, Entered, Exhausted, Lane, Listener, Permit, Place};
 use crate::config::PluginConfig;
 use crate::lane::Ready;
 use crate::loader::{Rejection, Staged};
+use crate::names::Digest;
 use crate::runner::Pass;
 
 /// What a runner allows beyond the grace, because machines are busy.
@@ -73,8 +75,8 @@ pub async fn open(
     Ok(ready(Arc::new(ProcessLane(pool)), described.manifest))
 }
 
-/// Opens a staged plugin in a worker that is thrown away, to see what its constructors do and how it
-/// was built, before it is opened anywhere else.
+/// Opens a staged plugin in a worker that is thrown away, to see what its constructors and its first instance do and
+/// how it was built, before it is opened anywhere else.
 ///
 /// # Errors
 /// When it cannot be loaded, or its first panic would end the host.
@@ -89,11 +91,23 @@ pub async fn try_out(
     plan.confinement.sandbox = false;
     plan.confinement.uid = None;
     let described = probe::probe(host, staged, &plan).await?;
-    if described.panic_unwinds {
-        Ok(())
-    } else {
-        Err(probe::for_good(&Rejection::PanicStrategy))
+    if !described.panic_unwinds {
+        return Err(probe::for_good(&Rejection::PanicStrategy));
     }
+    // What its first instance does is seen there too, and held to no limit that this lane does not have.
+    plan.aim = Aim::Serve;
+    plan.confinement.memory = u64::MAX;
+    plan.confinement.file_size = u64::MAX;
+    match start(host, &plan).await {
+        // A worker has no environment: what cannot start there may be able to in the host.
+        Ok(_) | Err(StartError::Unfit(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Forgets what was noted of libraries, but for those in `kept`. For the start of a host.
+pub fn forget_libraries(host: &Workers, kept: &HashSet<Digest>) {
+    probe::forget(host, kept);
 }
 
 fn plan(

@@ -221,7 +221,8 @@ impl Pool {
         welcomed
     }
 
-    /// Notices the death of a worker that nobody uses.
+    /// Notices the death of a worker that nobody uses. None is started in its place before a call wants it, or the one
+    /// that tidies sees that too few are kept warm: who dies by itself would do so again at once.
     fn watch(self: &Arc<Self>, worker: &Arc<Worker>) {
         let (pool, process) = (Arc::downgrade(self), Arc::clone(worker.process()));
         let worker = Arc::downgrade(worker);
@@ -235,7 +236,6 @@ impl Pool {
                     worker = process.id(),
                     "an idle worker has ended"
                 );
-                pool.replenish();
             }
         });
     }

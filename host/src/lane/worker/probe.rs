@@ -1,6 +1,7 @@
 //! The first time that a library is opened: in a worker that has no calls yet, within a time. What it
 //! said is kept by the library's hash, so that the next host need not ask again.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,6 +57,21 @@ pub(super) async fn probe(
         tried: Some(tried),
         ..described
     })
+}
+
+/// Removes the records of all libraries but `kept`, and what an earlier host has left half written.
+pub(super) fn forget(host: &Workers, kept: &HashSet<Digest>) {
+    let records = std::fs::read_dir(host.state().join("probes"));
+    let stays = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let digest = name.and_then(|name| name.split_once('-'));
+        digest.is_some_and(|(digest, _)| digest.parse().is_ok_and(|it| kept.contains(&it)))
+    };
+    let records = records.into_iter().flatten().flatten();
+    for path in records.map(|it| it.path()).filter(|path| !stays(path)) {
+        // What stays is no harm.
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Where it cannot be kept, the next host asks again.

@@ -201,7 +201,7 @@ async fn hand_over(
     let no_capacity = StartError::NoCapacity;
     let (memory, mut chunks) = RequestMemory::create(side, &[load.len()]).map_err(no_capacity)?;
     chunks[0].bytes_mut().copy_from_slice(&load);
-    let library = Handle::of_file(side, &plan.library).map_err(StartError::NoLibrary)?;
+    let library = Handle::of_file(side, &plan.library).map_err(no_library)?;
     let mut handles = vec![memory.handle().map_err(no_capacity)?, library];
     for replies in replies {
         handles.push(replies.handle().map_err(no_capacity)?);
@@ -220,6 +220,14 @@ async fn hand_over(
         .await
         .map_err(StartError::broken)?;
     Ok((others, memory))
+}
+
+/// A copy that cannot be opened just now is no copy that is gone.
+fn no_library(error: io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StartError::NoLibrary(error),
+        _ => StartError::NoCapacity(error),
+    }
 }
 
 /// Waits for the worker's word; nothing if it died instead.

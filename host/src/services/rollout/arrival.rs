@@ -8,7 +8,8 @@ use super::history::History;
 use super::reconciler::{Handle, Reconciler};
 use super::task::{Order, Rollout};
 use super::wish::Wish;
-use crate::events::{Event, EventLog, Kind};
+use crate::events::{Event, Kind};
+use crate::loader::{Refused, Scan, Staged};
 use crate::names::PluginName;
 use crate::registry::Plugin;
 use crate::services::opening::{Ears, event_of};
@@ -16,10 +17,52 @@ use crate::services::opening::{Ears, event_of};
 impl Reconciler {
     /// A plugin that there was not.
     pub(super) fn add(&mut self, wish: Wish) {
-        let name = wish.staged.manifest.name.clone();
         self.common.tell(event_of(Kind::Found, &wish.staged));
-        let history = History::load(self.common.history_file(&name));
+        let history = History::load(self.common.history_file(&wish.staged.manifest.name));
         let first = self.first(&history, &wish);
+        self.begin_rollout(history, first, wish);
+    }
+
+    /// What serves first: what served when the host before this one ended, if its copy is there. What the folder holds
+    /// has to show first that it can, as at any other time.
+    fn first(&self, history: &History, wish: &Wish) -> Wish {
+        let config = wish.config.clone();
+        match self.restaged(history) {
+            Some(staged) => Wish { staged, config },
+            None => wish.clone(),
+        }
+    }
+
+    fn restaged(&self, history: &History) -> Option<Arc<Staged>> {
+        let serving = history.serving()?;
+        let area = &self.common.host.area;
+        let staged = area.restage(serving.digest()?, &serving.file).ok()?;
+        Some(Arc::new(staged))
+    }
+
+    /// Plugins of the host before this one whose files are refused now: their last good builds serve on. What is known
+    /// of plugins whose files are gone is forgotten.
+    pub(super) fn take_over(&mut self, scan: &Scan) {
+        for name in self.common.plugins_with_history() {
+            if scan.staged.iter().any(|it| it.manifest.name == name) {
+                continue;
+            }
+            let history = History::load(self.common.history_file(&name));
+            let file = history.serving().map(|serving| serving.file.clone());
+            let is_held = |it: &Refused| Some(&it.file) == file.as_ref();
+            match self.restaged(&history) {
+                Some(staged) if scan.refused.iter().any(is_held) => {
+                    let config = self.common.running().plugin(&name);
+                    let wish = Wish { staged, config };
+                    self.begin_rollout(history, wish.clone(), wish);
+                }
+                Some(_) | None => drop(history.forget()()),
+            }
+        }
+    }
+
+    fn begin_rollout(&mut self, history: History, first: Wish, wish: Wish) {
+        let name = wish.staged.manifest.name.clone();
         let ears = Ears::default();
         let generation = self
             .common
@@ -27,6 +70,14 @@ impl Reconciler {
             .generation(&first.staged, &first.config, &ears);
         let forced_kills = Arc::clone(&ears.forced_kills);
         let plugin = Arc::new(Plugin::serving(generation).counting(forced_kills));
+        if first != wish {
+            // Until its rollout has begun, so that the host is not ready before.
+            let candidate = self
+                .common
+                .lanes
+                .generation(&wish.staged, &wish.config, &ears);
+            plugin.set_candidate(Some(candidate));
+        }
         self.common.host.registry.register(Arc::clone(&plugin));
         let (orders, inbox) = mpsc::channel(16);
         let (kept, is_kept) = watch::channel(vec![first.staged.digest]);
@@ -43,10 +94,13 @@ impl Reconciler {
             candidate: None,
             search: None,
             trial: None,
-            unfit: None,
+            unfit: Vec::new(),
             retry_at: None,
-            asked: Vec::new(),
+            prove_at: None,
+            reloads: Vec::new(),
+            rollbacks: Vec::new(),
         };
+        self.common.set_orders(&name, Some(orders.clone()));
         let handle = Handle {
             plugin: Arc::clone(&plugin),
             wish,
@@ -62,22 +116,6 @@ impl Reconciler {
         }
     }
 
-    /// What serves first: what the folder holds, unless it was taken out while an earlier host ran.
-    fn first(&self, history: &History, wish: &Wish) -> Wish {
-        if history.refusal(wish.staged.digest).is_none() {
-            return wish.clone();
-        }
-        let area = &self.common.host.area;
-        let mut good = history
-            .good()
-            .filter_map(|build| area.restage(build.digest()?, &build.file).ok());
-        let staged = good
-            .next()
-            .map_or_else(|| Arc::clone(&wish.staged), Arc::new);
-        let config = wish.config.clone();
-        Wish { staged, config }
-    }
-
     /// Opens a plugin that has come while the host runs, unless there are so many that each is left to its first call.
     fn open_soon(&self, plugin: Arc<Plugin>) {
         if self.rollouts.len() > self.common.running().plugins.preload {
@@ -88,7 +126,8 @@ impl Reconciler {
         self.common.host.tasks.spawn(async move {
             let opened = async {
                 let _turn = turns.acquire().await;
-                open(&common.host.events, &plugin).await;
+                // What comes of it is told by who looks after the plugin.
+                let _ = plugin.open().await;
             };
             tokio::select! {
                 () = opened => {}
@@ -102,28 +141,16 @@ impl Reconciler {
         let Some(handle) = self.rollouts.remove(name) else {
             return;
         };
-        let generation = handle.wish.borrow().staged.digest;
-        let event = Event::of(Kind::Removed).plugin(name).generation(generation);
+        let mut event = Event::of(Kind::Removed).plugin(name);
+        if let Some(stable) = handle.plugin.stable() {
+            event = event.generation(stable.declaration().digest);
+        }
         self.common.tell(event);
+        self.common.set_orders(name, None);
         handle.plugin.leave();
         // Its inbox may be full of an operator's orders: then the closed channel tells it the same.
         let _ = handle.orders.try_send(Order::Remove);
-    }
-}
-
-/// Opens what serves a plugin, and says so.
-pub(in crate::services) async fn open(events: &EventLog, plugin: &Plugin) {
-    let Some(stable) = plugin.stable() else {
-        return;
-    };
-    // Why it is refused was told when that was found.
-    if stable.serving().await.is_ok() {
-        let declaration = stable.declaration();
-        let event = Event::of(Kind::Serving)
-            .plugin(plugin.name())
-            .version(&declaration.version)
-            .generation(declaration.digest)
-            .file(&declaration.file);
-        events.tell(event);
+        // Its calls need its copies until they have ended.
+        self.departing.push(handle.plugin);
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tracing::warn;
 
 use super::Reply;
-use super::candidate::{Candidate, Purpose};
+use super::candidate::Purpose;
 use super::task::Rollout;
 use super::wish::Wish;
 use crate::error::CallError;
@@ -58,7 +58,7 @@ impl Rollout {
             }
             Some(refused) if !opened => {
                 let why = refused.reason.clone();
-                self.unfit = Some((self.stable.clone(), refused));
+                self.unfit.push((self.stable.clone(), refused));
                 let _ = self.begin_rollback(bad, why, false);
             }
             None | Some(_) => {}
@@ -71,31 +71,57 @@ impl Rollout {
     }
 
     fn is_new(&self, stable: &Generation) -> bool {
-        let age = stable.since().map(|since| since.elapsed());
-        age.is_some_and(|age| age < NEW_FOR) && !self.history.has_proven(self.stable.staged.digest)
+        stable.since().is_some() && !self.history.has_proven(self.stable.staged.digest)
     }
 
-    pub(super) fn proven_at(&self) -> Option<Instant> {
-        let since = self.plugin.stable()?.since()?;
+    /// The build that serves is new until then, unless it has proven itself before.
+    pub(super) fn wait_for_proof(&mut self) {
         let is_known = self.history.has_proven(self.stable.staged.digest);
-        (!is_known).then_some(since + NEW_FOR)
+        self.prove_at = (!is_known).then(|| Instant::now() + NEW_FOR);
     }
 
+    /// Its time is over: a build that calls went well in has proven itself, another goes on being new.
     pub(super) fn prove(&mut self) {
-        self.history.prove(self.stable.staged.digest);
-        self.note_kept();
+        let stable = self.plugin.stable();
+        let served = stable.is_some_and(|it| it.totals().successes > 0 && it.exhausted().is_none());
+        if served {
+            self.history.prove(self.stable.staged.digest);
+            self.note_kept();
+        }
+        self.wait_for_proof();
+    }
+
+    /// Whether the last good build is on its way.
+    pub(super) fn is_going_back(&self) -> bool {
+        let purpose = self.candidate.as_ref().map(|candidate| &candidate.purpose);
+        self.search.is_some() || matches!(purpose, Some(Purpose::Rollback { .. }))
+    }
+
+    /// An operator wants the build again that gives way just now.
+    pub(super) fn pardon_what_is_on_its_way_out(&mut self) {
+        let searched = self.search.as_mut().map(|search| &mut search.purpose);
+        let opened = self
+            .candidate
+            .as_mut()
+            .map(|candidate| &mut candidate.purpose);
+        for purpose in searched.into_iter().chain(opened) {
+            if let Purpose::Rollback { for_good, .. } = purpose {
+                *for_good = false;
+            }
+        }
     }
 
     pub(super) fn roll_back_for(&mut self, reply: Reply) {
-        self.asked.push(reply);
+        self.rollbacks.push(reply);
         let why = "an operator asked for it";
         if self.trial.is_some() {
             self.refuse_canary(why);
-            return self.answer(Ok(()));
+            self.answer_rollbacks(Ok(()));
+            return self.consider();
         }
         let bad = self.stable.staged.digest;
         if let Err(error) = self.begin_rollback(bad, why.to_owned(), true) {
-            self.answer(Err(error));
+            self.answer_rollbacks(Err(error));
         }
     }
 
@@ -106,8 +132,7 @@ impl Rollout {
         why: String,
         for_good: bool,
     ) -> Result<(), CallError> {
-        let under_way = |it: &Candidate| matches!(it.purpose, Purpose::Rollback { .. });
-        if self.search.is_some() || self.candidate.as_ref().is_some_and(under_way) {
+        if self.is_going_back() {
             return Ok(());
         }
         let good = self.history.good();
@@ -117,6 +142,7 @@ impl Rollout {
             return Err(self.no_earlier());
         }
         self.drop_candidate();
+        self.end_trial("what it was compared with gives way itself");
         let area = Arc::clone(&self.common.host.area);
         let search = tokio::task::spawn_blocking(move || search(&area, good));
         let purpose = Purpose::Rollback { bad, why, for_good };
@@ -137,7 +163,7 @@ impl Rollout {
         }
         let Some(staged) = found.staged else {
             let error = self.no_earlier();
-            self.answer(Err(error));
+            self.answer_rollbacks(Err(error));
             return self.consider();
         };
         let config = self.wishes.borrow().config.clone();

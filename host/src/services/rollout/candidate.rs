@@ -50,10 +50,15 @@ impl Candidate {
         delay: Duration,
     ) -> Self {
         let (plugin, candidate) = (Arc::clone(plugin), Arc::clone(&generation));
+        let is_urgent = matches!(purpose, Purpose::Rollback { .. });
         let work = async move {
             tokio::time::sleep(delay).await;
             let serving = candidate.serving().await?;
             serving.lane.warm(alive(&plugin)).await?;
+            if is_urgent || plugin.reason().is_some() {
+                // What serves does not: there is nothing to wait for.
+                return Ok(());
+            }
             // Code that cannot be ended must not hold up all that come after it.
             let patience = candidate.config().deadline.duration() + SLACK;
             let room = plugin.until_few_drain(MOST_DRAINING);

@@ -25,14 +25,15 @@ impl Rollout {
             history,
             candidate,
             mut orders,
-            asked,
+            reloads,
+            rollbacks,
             ..
         } = self;
         drop(candidate);
         plugin.leave();
         orders.close();
         let late = std::iter::from_fn(|| orders.try_recv().ok()?.into_reply());
-        for reply in asked.into_iter().chain(late) {
+        for reply in reloads.into_iter().chain(rollbacks).chain(late) {
             let _ = reply.send(Err(plugin.gone()));
         }
         let tasks = common.host.tasks.clone();

@@ -12,8 +12,8 @@ use crate::loader::Staged;
 use crate::names::Digest;
 use crate::record;
 
-/// The most builds that are remembered for having been taken out.
-const MOST_REFUSED: usize = 32;
+/// The most builds that are remembered for what became of them, beside those that are kept.
+const MOST_REMEMBERED: usize = 32;
 
 /// One plugin's earlier builds.
 #[derive(Debug)]
@@ -34,8 +34,9 @@ struct Record {
     good: Vec<Build>,
     /// Builds that were taken out, the latest first.
     refused: Vec<Refusal>,
-    /// The build that has served for so long that it is not held to be new any more.
-    proven: Option<String>,
+    /// Builds that are not held to be new any more, the latest first.
+    #[serde(default)]
+    proven: Vec<String>,
 }
 
 /// A build that served well.
@@ -76,6 +77,11 @@ impl History {
         self.record.serving.iter().chain(&self.record.good)
     }
 
+    /// The build that served when the host before this one ended.
+    pub(super) fn serving(&self) -> Option<&Build> {
+        self.record.serving.as_ref()
+    }
+
     /// Whether it is known that a build serves.
     pub(super) fn knows(&self, serving: Digest) -> bool {
         let known = self.record.serving.as_ref();
@@ -112,12 +118,15 @@ impl History {
 
     /// Whether a build has served for long.
     pub(super) fn has_proven(&self, build: Digest) -> bool {
-        self.record.proven.as_deref() == Some(&build.to_string())
+        self.record.proven.contains(&build.to_string())
     }
 
     /// A build has served for long.
     pub(super) fn prove(&mut self, build: Digest) {
-        self.record.proven = Some(build.to_string());
+        let build = build.to_string();
+        self.record.proven.retain(|it| *it != build);
+        self.record.proven.insert(0, build);
+        self.record.proven.truncate(MOST_REMEMBERED);
     }
 
     /// Keeps no more than so many builds.
@@ -138,7 +147,7 @@ impl History {
         self.take(build);
         let (digest, why) = (build.to_string(), why.to_owned());
         self.record.refused.insert(0, Refusal { digest, why });
-        self.record.refused.truncate(MOST_REFUSED);
+        self.record.refused.truncate(MOST_REMEMBERED);
     }
 
     /// A build may be served again.

@@ -20,15 +20,15 @@ mod task;
 mod trial;
 mod wish;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(super) use arrival::open;
 pub use reconciler::{Reconciler, Watch, Watched};
 pub use settings::SettingsSource;
 
@@ -41,6 +41,7 @@ use crate::lane::worker::Workers;
 use crate::loader::StagingArea;
 use crate::names::PluginName;
 use crate::registry::PluginRegistry;
+use task::Order;
 
 /// What all rollouts of a host have in common.
 pub struct RolloutContext {
@@ -60,10 +61,14 @@ pub struct RolloutContext {
     pub stop: CancellationToken,
 }
 
+/// The ways to all rollouts.
+type Orders = Arc<Mutex<HashMap<PluginName, mpsc::Sender<Order>>>>;
+
 /// The context as rollouts use it.
 struct Common {
     host: RolloutContext,
     lanes: Lanes,
+    orders: Orders,
 }
 
 impl Common {
@@ -73,7 +78,24 @@ impl Common {
             mapped: Arc::new(Mapped::default()),
             events: Arc::clone(&host.events),
         };
-        Arc::new(Self { host, lanes })
+        Arc::new(Self {
+            host,
+            lanes,
+            orders: Arc::default(),
+        })
+    }
+
+    /// Notes the way to a plugin's rollout, or that there is none any more.
+    fn set_orders(&self, plugin: &PluginName, way: Option<mpsc::Sender<Order>>) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        match way {
+            Some(way) => drop(orders.insert(plugin.clone(), way)),
+            None => drop(orders.remove(plugin)),
+        }
+    }
+
+    async fn order(&self, plugin: &str, order: Order) {
+        give(&self.orders, plugin, order).await;
     }
 
     fn tell(&self, event: Event) {
@@ -86,8 +108,32 @@ impl Common {
 
     /// Where it is written what is known of a plugin's builds.
     fn history_file(&self, plugin: &PluginName) -> PathBuf {
-        let folder = self.running().state.join("history");
-        folder.join(format!("{plugin}.json"))
+        self.histories().join(format!("{plugin}.json"))
+    }
+
+    /// The plugins of which something is known.
+    fn plugins_with_history(&self) -> Vec<PluginName> {
+        let files = std::fs::read_dir(self.histories()).into_iter().flatten();
+        let names = files.flatten().filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            PluginName::parse(name.strip_suffix(".json")?).ok()
+        });
+        names.collect()
+    }
+
+    fn histories(&self) -> PathBuf {
+        self.running().state.join("history")
+    }
+}
+
+/// Hands an order on. Where there is nobody to take it the reply is dropped, and who waits hears of that.
+async fn give(orders: &Orders, plugin: &str, order: Order) {
+    let way = {
+        let orders = orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.get(plugin).cloned()
+    };
+    if let Some(way) = way {
+        let _ = way.send(order).await;
     }
 }
 
@@ -95,14 +141,13 @@ impl Common {
 #[derive(Clone)]
 pub struct Rollouts {
     asks: mpsc::Sender<Ask>,
+    orders: Orders,
 }
 
-/// What may be asked.
-enum Ask {
-    /// Settings and folder are read again, and what one plugin was refused for is forgotten, or of none.
-    Reload(Option<String>, Reply),
-    /// The last good build of a plugin is to serve.
-    Rollback(String, Reply),
+/// Settings and folder are to be read again, and what one plugin was refused for forgotten, or of none.
+struct Ask {
+    plugin: Option<String>,
+    reply: Reply,
 }
 
 /// Who waits for what comes of it.
@@ -110,14 +155,14 @@ type Reply = oneshot::Sender<Result<(), CallError>>;
 
 impl Rollouts {
     /// The way, and its end.
-    fn new() -> (Self, mpsc::Receiver<Ask>) {
+    fn new(orders: Orders) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, inbox) = mpsc::channel(16);
-        (Self { asks }, inbox)
+        (Self { asks, orders }, inbox)
     }
 
     /// A way that leads nowhere, for a host whose plugins stay as they are.
     pub fn none() -> Self {
-        Self::new().0
+        Self::new(Orders::default()).0
     }
 
     /// Reads settings and folder again and waits for what comes of it: for one plugin, if one is named.
@@ -126,24 +171,25 @@ impl Rollouts {
     /// `plugin_unavailable` with the reason why settings, folder or build are not what serves now; `plugin_not_found`.
     pub async fn reload(&self, plugin: Option<&str>) -> Result<(), CallError> {
         let plugin = plugin.map(str::to_owned);
-        self.ask(|reply| Ask::Reload(plugin, reply)).await
+        let (reply, answer) = oneshot::channel();
+        // Where nobody takes it, the reply is dropped.
+        let _ = self.asks.send(Ask { plugin, reply }).await;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// Lets the last good build of a plugin serve again.
     ///
     /// # Errors
-    /// `plugin_unavailable` where there is none, or it cannot be opened; `plugin_not_found`.
+    /// `plugin_unavailable` where there is none, or it cannot be opened.
     pub async fn rollback(&self, plugin: &str) -> Result<(), CallError> {
-        let plugin = plugin.to_owned();
-        self.ask(|reply| Ask::Rollback(plugin, reply)).await
-    }
-
-    async fn ask(&self, ask: impl FnOnce(Reply) -> Ask) -> Result<(), CallError> {
-        let stopping = || CallError::unavailable("stopping: the host is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.asks.send(ask(reply)).await.map_err(|_| stopping())?;
+        give(&self.orders, plugin, Order::Rollback(reply)).await;
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
+}
+
+fn stopping() -> CallError {
+    CallError::unavailable("stopping: the host is stopping".to_owned())
 }
 
 /// The event that says what ails the folder.

@@ -15,7 +15,8 @@ use super::wish::Wish;
 use super::{Ask, Common, Reply, RolloutContext, Rollouts, SettingsSource, folder_event};
 use crate::error::CallError;
 use crate::events::Kind;
-use crate::loader::{Catalog, Scan, ScanError};
+use crate::lane::worker;
+use crate::loader::{Catalog, Scan, ScanError, Staged};
 use crate::names::{Digest, PluginName};
 use crate::registry::Plugin;
 use crate::services::opening::event_of;
@@ -53,6 +54,8 @@ pub struct Reconciler {
     // Lent to the thread that reads files.
     catalog: Option<Catalog<State>>,
     pub(super) rollouts: HashMap<PluginName, Handle>,
+    /// Plugins that were removed, as long as they have calls.
+    pub(super) departing: Vec<Arc<Plugin>>,
     /// Rollouts of a host that does not run yet; never contended, but what holds them must be `Sync`.
     waiting: Mutex<Vec<Rollout>>,
     pub(super) runs: bool,
@@ -75,12 +78,14 @@ pub(super) struct Handle {
 impl Reconciler {
     /// One for a host that has no plugins yet, and the way to ask it for something.
     pub fn new(host: RolloutContext) -> (Self, Rollouts) {
-        let (rollouts, asks) = Rollouts::new();
-        let catalog = Catalog::new(Arc::clone(&host.area));
+        let common = Common::new(host);
+        let (rollouts, asks) = Rollouts::new(Arc::clone(&common.orders));
+        let catalog = Catalog::new(Arc::clone(&common.host.area));
         let reconciler = Self {
-            common: Common::new(host),
+            common,
             catalog: Some(catalog),
             rollouts: HashMap::new(),
+            departing: Vec::new(),
             waiting: Mutex::default(),
             runs: false,
             told: Vec::new(),
@@ -106,8 +111,10 @@ impl Reconciler {
         let catalog = self.catalog.as_mut().expect("it is lent to nobody");
         let scan = catalog.update(&folder, watched.files)?;
         self.warn_of_missing(&scan);
+        self.take_over(&scan);
+        let found = scan.staged.clone();
         self.take(scan);
-        self.tidy();
+        self.tidy(&found);
         Ok(())
     }
 
@@ -146,45 +153,28 @@ impl Reconciler {
         watch: &impl Watch,
         settings: Option<&Arc<dyn SettingsSource>>,
     ) {
-        match ask {
-            Ask::Reload(plugin, reply) => {
-                let configured = self.configure(settings).await;
-                watch.rescan().await;
-                self.look(watch.view()).await;
-                match (configured, plugin) {
-                    (Err(error), _) => drop(reply.send(Err(error))),
-                    (Ok(()), None) => drop(reply.send(Ok(()))),
-                    (Ok(()), Some(plugin)) => self.reload(&plugin, reply).await,
-                }
+        // One look serves all who ask by now.
+        let mut asks = vec![ask];
+        while let Ok(ask) = self.asks.try_recv() {
+            asks.push(ask);
+        }
+        let configured = self.configure(settings).await;
+        watch.rescan().await;
+        self.look(watch.view()).await;
+        for Ask { plugin, reply } in asks {
+            match (&configured, plugin) {
+                (Err(error), _) => drop(reply.send(Err(error.clone()))),
+                (Ok(()), None) => drop(reply.send(Ok(()))),
+                (Ok(()), Some(plugin)) => self.reload(&plugin, reply).await,
             }
-            Ask::Rollback(plugin, reply) => self.order(&plugin, reply, Order::Rollback).await,
         }
     }
 
     async fn reload(&mut self, plugin: &str, reply: Reply) {
-        let refused = self.refusal_of(plugin);
-        match refused {
-            Some(reason) => drop(reply.send(Err(CallError::unavailable(reason)))),
-            None => self.order(plugin, reply, Order::Reload).await,
-        }
-    }
-
-    /// Why the file of a plugin, as it is now, is not served.
-    fn refusal_of(&self, plugin: &str) -> Option<String> {
-        let found = self.common.host.registry.find(plugin)?;
-        found.status()?.file_invalid
-    }
-
-    async fn order(&mut self, plugin: &str, reply: Reply, order: impl FnOnce(Reply) -> Order) {
-        // Who is asked for may be nobody.
         let found = self.common.host.registry.get_plugin(plugin);
-        let handle = found.and_then(|plugin| {
-            let handle = self.rollouts.get(plugin.name());
-            handle.ok_or_else(|| plugin.gone())
-        });
-        match handle {
-            // A rollout that has ended drops the reply, and who waits hears of that.
-            Ok(handle) => drop(handle.orders.send(order(reply)).await),
+        match found.map(|plugin| plugin.file_invalid()) {
+            Ok(None) => self.common.order(plugin, Order::Reload(reply)).await,
+            Ok(Some(reason)) => drop(reply.send(Err(CallError::unavailable(reason)))),
             Err(error) => drop(reply.send(Err(error))),
         }
     }
@@ -239,8 +229,9 @@ impl Reconciler {
         self.problem = problem;
     }
 
-    fn take(&mut self, scan: Scan) {
+    fn take(&mut self, mut scan: Scan) {
         self.retry = scan.retry;
+        self.hold(&mut scan);
         self.tell_refused(&scan);
         let running = self.common.running();
         let mut gone: Vec<_> = self.rollouts.keys().cloned().collect();
@@ -259,6 +250,7 @@ impl Reconciler {
                 None => self.add(wish),
             }
         }
+        gone.retain(|name| !self.is_held(name, &scan));
         for name in gone {
             self.remove(&name);
         }
@@ -270,17 +262,21 @@ impl Reconciler {
         let kept = self.rollouts.values();
         let kept = kept.flat_map(|handle| handle.kept.borrow().clone());
         let plugins = self.common.host.registry.plugins();
-        let alive = plugins.iter().flat_map(|plugin| plugin.alive());
+        let plugins = plugins.iter().chain(&self.departing);
+        let alive = plugins.flat_map(|plugin| plugin.alive());
         kept.chain(alive.map(|it| it.declaration().digest))
             .collect()
     }
 
-    fn tidy(&mut self) {
-        // At the start nobody has said yet what is to be kept but the records.
+    /// Removes what earlier hosts have left behind. Nobody has said yet what is to be kept but the records.
+    fn tidy(&mut self, found: &[Arc<Staged>]) {
         let rollouts = self.waiting().iter();
         let good = rollouts.flat_map(|rollout| rollout.history.good());
         let good: Vec<_> = good.filter_map(|build| build.digest()).collect();
-        let needed = self.needed().into_iter().chain(good);
+        let needed: Vec<_> = self.needed().into_iter().chain(good).collect();
+        let found = found.iter().map(|staged| staged.digest);
+        let kept = found.chain(needed.iter().copied()).collect();
+        worker::forget_libraries(&self.common.host.workers, &kept);
         if let Some(catalog) = &self.catalog {
             catalog.tidy(needed);
         }
@@ -292,6 +288,7 @@ impl Reconciler {
     }
 
     async fn tidy_beside(&mut self) {
+        self.departing.retain(|plugin| !plugin.alive().is_empty());
         let needed = self.needed();
         let catalog = self.catalog.take().expect("it is lent to nobody");
         let tidied = tokio::task::spawn_blocking(move || {
@@ -308,6 +305,11 @@ impl Reconciler {
 }
 
 impl Handle {
+    /// The name of the file that is wished to serve.
+    pub(super) fn file(&self) -> String {
+        self.wish.borrow().staged.file_name.clone()
+    }
+
     /// Wakes the rollout only where there is something new.
     pub(super) fn wish(&self, wish: Wish) {
         self.wish.send_if_modified(|known| {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use tracing::warn;
 
-use super::reconciler::Reconciler;
+use super::reconciler::{Handle, Reconciler};
 use crate::events::{Event, Kind};
-use crate::loader::{Refused, Scan};
+use crate::loader::{Refused, Rejection, Scan};
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, RefusedStatus};
 
@@ -16,7 +16,13 @@ impl Reconciler {
         let refused = scan.refused.iter().map(|it| (it, Kind::Rejected));
         let held = scan.held.iter().map(|it| (it, Kind::Held));
         for (refused, kind) in refused.chain(held) {
-            let line = (refused.file.clone(), refused.rejection.explain());
+            // What may pass is tried again and again, and may be told in other words each time.
+            let rejection = &refused.rejection;
+            let reason = match rejection.is_passing() {
+                true => rejection.reason().to_owned(),
+                false => rejection.explain(),
+            };
+            let line = (refused.file.clone(), reason);
             if !told.contains(&line) {
                 self.common.tell(refusal(kind, refused));
             }
@@ -31,15 +37,37 @@ impl Reconciler {
         self.common.host.registry.set_refused(refused.collect());
     }
 
-    /// Shows with each plugin whether its file, as it is now, is refused.
+    /// A refused file whose last good content serves, from this host's copies of an earlier time, is held.
+    pub(super) fn hold(&self, scan: &mut Scan) {
+        let serves = |refused: &mut Refused| {
+            let is_duplicate = matches!(refused.rejection, Rejection::DuplicateName { .. });
+            !is_duplicate
+                && self.rollouts.iter().any(|(name, handle)| {
+                    let mut staged = scan.staged.iter();
+                    handle.file() == refused.file && !staged.any(|it| it.manifest.name == *name)
+                })
+        };
+        let held: Vec<_> = scan.refused.extract_if(.., serves).collect();
+        scan.held.extend(held);
+    }
+
+    /// Whether the file of a plugin is there, and refused.
+    pub(super) fn is_held(&self, name: &PluginName, scan: &Scan) -> bool {
+        let file = self.rollouts.get(name).map(Handle::file);
+        scan.held
+            .iter()
+            .any(|held| Some(&held.file) == file.as_ref())
+    }
+
+    /// Shows with each plugin what its file is called, and whether it is refused as it is now.
     pub(super) fn note_held(&self, scan: &Scan) {
         let files: HashMap<_, _> = scan.held.iter().map(|held| (&held.file, held)).collect();
-        for staged in &scan.staged {
-            let held = files.get(&staged.file_name);
-            if let Some(handle) = self.rollouts.get(&staged.manifest.name) {
-                let reason = held.map(|held| held.rejection.explain());
-                handle.plugin.set_file_invalid(reason);
-            }
+        for handle in self.rollouts.values() {
+            let file = handle.file();
+            let held = files.get(&file);
+            handle.plugin.set_file(&file);
+            let reason = held.map(|held| held.rejection.explain());
+            handle.plugin.set_file_invalid(reason);
         }
     }
 

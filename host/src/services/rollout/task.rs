@@ -54,10 +54,15 @@ pub(super) struct Rollout {
     pub(super) candidate: Option<Candidate>,
     pub(super) search: Option<Search>,
     pub(super) trial: Option<Trial>,
-    /// What cannot serve, and will not be tried again.
-    pub(super) unfit: Option<(Wish, Exhausted)>,
+    /// What cannot serve, until something else is wished.
+    pub(super) unfit: Vec<(Wish, Exhausted)>,
     pub(super) retry_at: Option<Instant>,
-    pub(super) asked: Vec<Reply>,
+    /// From when on it may be said that the build has proven itself.
+    pub(super) prove_at: Option<Instant>,
+    /// Who waits for what the folder holds to serve.
+    pub(super) reloads: Vec<Reply>,
+    /// Who waits for the last good build.
+    pub(super) rollbacks: Vec<Reply>,
 }
 
 impl Rollout {
@@ -65,11 +70,11 @@ impl Rollout {
     pub(super) async fn run(mut self) {
         let stop = self.common.host.stop.clone();
         self.note_kept();
+        self.wait_for_proof();
         self.consider();
         // What serves first was opened by nobody yet.
         let mut first = self.plugin.stable();
         loop {
-            let proven_at = self.proven_at();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -86,19 +91,21 @@ impl Rollout {
                 () = self.ears.alarm.notified() => self.look_at_stable(),
                 () = opened(first.as_deref()) => {
                     first = None;
+                    self.tell_first();
                     self.look_at_stable();
                 }
                 outcome = ready(self.candidate.as_mut()) => self.conclude(outcome),
                 found = searched(self.search.as_mut()) => self.found(found),
                 () = until(self.trial.as_ref().map(|trial| trial.look_at)) => self.judge(),
                 () = until(self.retry_at) => self.wish_again(),
-                () = until(proven_at) => self.prove(),
+                () = until(self.prove_at) => self.prove(),
             }
         }
     }
 
     fn wish_again(&mut self) {
         self.retry_at = None;
+        self.unfit.clear();
         self.wishes.mark_unchanged();
         let keep = self.common.running().plugins.keep;
         self.history.trim(keep);
@@ -107,48 +114,104 @@ impl Rollout {
 
     /// Does what has to be done for what serves to be what is wished.
     pub(super) fn consider(&mut self) {
-        if self.search.is_some() {
+        if self.is_going_back() {
             return;
         }
         let wish = self.wishes.borrow().clone();
+        let refusal = self.refusal(&wish);
+        if let Some(reason) = &refusal {
+            let build = self.generation(&wish);
+            self.plugin.reject(&build, reason.clone());
+        }
+        // Where the folder's build is not to serve, the settings are for the one that does.
+        let goal = match refusal {
+            Some(_) => self.stable_with(&wish),
+            None => wish,
+        };
         if let Some(candidate) = &self.candidate {
-            let is_rollback = matches!(candidate.purpose, Purpose::Rollback { .. });
-            if is_rollback || candidate.wish == wish {
+            if candidate.wish == goal {
                 return;
             }
             // Latest wins: what was on its way is not wanted any more.
             self.drop_candidate();
         }
-        if wish == self.stable {
-            self.plugin.forget_rejected();
-            self.end_trial("the folder holds the build before it again");
-            return self.answer(Ok(()));
+        if goal == self.stable || self.unfitness(&goal).is_some() {
+            self.end_trial("the folder holds another build than that");
+            let unfit = || self.unfitness(&goal).map(|refused| refused.reason.clone());
+            let outcome = match refusal.or_else(unfit) {
+                Some(reason) => Err(CallError::unavailable(reason)),
+                None => {
+                    self.plugin.forget_rejected();
+                    Ok(())
+                }
+            };
+            return self.answer_reloads(outcome);
         }
-        if self.trial.as_ref().is_some_and(|trial| trial.wish == wish) {
-            return self.answer(Ok(()));
+        if self.is_tried(&goal) {
+            return self.answer_reloads(Ok(()));
         }
-        self.end_trial("the folder holds another build");
-        let refusal = self.history.refusal(wish.staged.digest);
-        if let Some(why) = refusal {
-            let reason = format!(
+        if self.retry_at.is_none() {
+            let goal = self.first_of(goal);
+            self.begin(goal, Purpose::Wish, Duration::ZERO);
+        }
+    }
+
+    /// Whether it is a canary already. Another canary is ended.
+    fn is_tried(&mut self, goal: &Wish) -> bool {
+        let Some(trial) = &self.trial else {
+            return false;
+        };
+        if trial.wish == *goal {
+            return true;
+        }
+        let why = match trial.wish.staged.digest == goal.staged.digest {
+            true => "its settings have changed",
+            false => "the folder holds another build",
+        };
+        self.end_trial(why);
+        false
+    }
+
+    /// What comes first on the way to a goal: a canary is compared with a build of the same settings.
+    fn first_of(&self, goal: Wish) -> Wish {
+        let beside = self.stable_with(&goal);
+        let is_canary = goal.config.canary > 0 && goal.staged.digest != self.stable.staged.digest;
+        let is_ready = beside == self.stable || self.unfitness(&beside).is_some();
+        if is_canary && !is_ready && self.is_well() {
+            beside
+        } else {
+            goal
+        }
+    }
+
+    /// The build that serves, with the settings of a wish.
+    fn stable_with(&self, wish: &Wish) -> Wish {
+        Wish {
+            staged: Arc::clone(&self.stable.staged),
+            config: wish.config.clone(),
+        }
+    }
+
+    /// Why a wish is not to come true, if so.
+    fn refusal(&self, wish: &Wish) -> Option<String> {
+        let digest = wish.staged.digest;
+        if digest == self.stable.staged.digest {
+            return None;
+        }
+        let taken_out = self.history.refusal(digest).map(|why| {
+            format!(
                 "rolled_back: it was taken out: {why}; put another build there, or try it again \
                  with POST /v1/plugins/{}/reload",
                 self.plugin.name()
-            );
-            let build = self.generation(&wish);
-            self.plugin.reject(&build, reason.clone());
-            return self.answer(Err(CallError::unavailable(reason)));
-        }
-        if let Some((unfit, refused)) = &self.unfit
-            && *unfit == wish
-        {
-            let refused = refused.clone();
-            return self.answer(Err(refused.into()));
-        }
-        if self.retry_at.is_some() {
-            return;
-        }
-        self.begin(wish, Purpose::Wish, Duration::ZERO);
+            )
+        });
+        taken_out.or_else(|| self.unfitness(wish).map(|refused| refused.reason.clone()))
+    }
+
+    fn unfitness(&self, wish: &Wish) -> Option<&Exhausted> {
+        let mut unfit = self.unfit.iter();
+        let found = unfit.find(|(unfit, _)| unfit == wish);
+        found.map(|(_, refused)| refused)
     }
 
     fn generation(&self, wish: &Wish) -> Arc<Generation> {
@@ -192,14 +255,20 @@ impl Rollout {
             ..
         } = candidate;
         match purpose {
+            // What was bad has given way already.
+            Purpose::Rollback { bad, .. } if bad != self.stable.staged.digest => {
+                self.answer_rollbacks(Ok(()));
+            }
             Purpose::Rollback { bad, why, for_good } => {
                 if for_good {
                     self.history.refuse(bad, &why);
                 }
+                // It has served before: when it crashes too, its callers are to blame.
+                self.history.prove(wish.staged.digest);
                 let event = event_of(Kind::RolledBack, &wish.staged).reason(why);
                 self.common.tell(event.detail("from", bad.short()));
                 self.serve(&generation, wish);
-                self.answer(Ok(()));
+                self.answer_rollbacks(Ok(()));
             }
             Purpose::Wish => {
                 let percent = wish.config.canary;
@@ -209,7 +278,6 @@ impl Rollout {
                 } else {
                     self.serve(&generation, wish);
                 }
-                self.answer(Ok(()));
             }
         }
     }
@@ -230,20 +298,22 @@ impl Rollout {
             );
             match purpose {
                 Purpose::Rollback { .. } => self.begin(wish, purpose, delay),
-                Purpose::Wish => self.retry_at = Some(Instant::now() + delay),
+                Purpose::Wish => {
+                    self.plugin.reject(&generation, refused.reason.clone());
+                    self.retry_at = Some(Instant::now() + delay);
+                    self.answer_reloads(Err(refused.into()));
+                }
             }
-            return self.answer(Err(refused.into()));
+            return;
         }
         self.plugin.reject(&generation, refused.reason.clone());
         match purpose {
-            Purpose::Wish => {
-                self.unfit = Some((wish, refused.clone()));
-                self.answer(Err(refused.into()));
-            }
+            // Who asked for it hears that when it is considered what else there is.
+            Purpose::Wish => self.unfit.push((wish, refused)),
             Purpose::Rollback { bad, why, for_good } => {
                 self.history.take(wish.staged.digest);
                 if let Err(error) = self.begin_rollback(bad, why, for_good) {
-                    self.answer(Err(error));
+                    self.answer_rollbacks(Err(error));
                 }
             }
         }
@@ -259,7 +329,8 @@ impl Rollout {
     pub(super) fn serve(&mut self, new: &Arc<Generation>, wish: Wish) {
         let old = self.stable.clone();
         let is_another = old.staged.digest != wish.staged.digest;
-        if is_another && !self.is_well() {
+        let had_proven = self.history.has_proven(old.staged.digest);
+        if is_another && !had_proven && !self.is_well() {
             self.history.take(old.staged.digest);
         }
         self.history.serve(&wish.staged);
@@ -269,35 +340,53 @@ impl Rollout {
         if is_another && old.staged.manifest.version == wish.staged.manifest.version {
             event = event.detail("digest_changed", true);
         }
-        if !is_another {
+        if old.config != wish.config {
             event = event.detail("settings_changed", true);
         }
         self.stable = wish;
-        self.trial = None;
         let closed = self.plugin.replace(new);
         self.common.tell(event);
         self.drain(closed);
+        self.wait_for_proof();
         self.note_kept();
+    }
+
+    /// What serves first could be opened, or not: why not was told when that was found.
+    fn tell_first(&self) {
+        let stable = self.plugin.stable();
+        if stable.is_some_and(|stable| stable.serving_now().is_some()) {
+            self.common
+                .tell(event_of(Kind::Serving, &self.stable.staged));
+        }
     }
 
     fn reload(&mut self, reply: Reply) {
         let wish = self.wishes.borrow().clone();
         self.wishes.mark_unchanged();
-        self.asked.push(reply);
+        self.reloads.push(reply);
         self.history.pardon(wish.staged.digest);
-        self.unfit = None;
+        self.pardon_what_is_on_its_way_out();
+        self.unfit.clear();
         self.retry_at = None;
         if self.trial.as_ref().is_some_and(|trial| trial.wish == wish) {
             self.promote();
         }
+        let stable = self.plugin.stable();
+        let is_open = stable.is_some_and(|stable| stable.serving_now().is_some());
+        if wish == self.stable && !is_open && !self.is_going_back() {
+            // What kept it from being opened may have been the machine.
+            self.drop_candidate();
+            return self.begin(wish, Purpose::Wish, Duration::ZERO);
+        }
         self.consider();
     }
 
-    pub(super) fn answer(&mut self, outcome: Result<(), CallError>) {
-        for reply in self.asked.drain(..) {
-            // Whoever asked may have gone.
-            let _ = reply.send(outcome.clone());
-        }
+    fn answer_reloads(&mut self, outcome: Result<(), CallError>) {
+        answer(&mut self.reloads, &outcome);
+    }
+
+    pub(super) fn answer_rollbacks(&mut self, outcome: Result<(), CallError>) {
+        answer(&mut self.rollbacks, &outcome);
     }
 
     /// Says which builds are to be kept on disk, and writes down what is known.
@@ -311,6 +400,13 @@ impl Rollout {
                 warn!(plugin = name.as_str(), %error, "cannot write down which builds were good");
             }
         });
+    }
+}
+
+/// Who asked may have gone.
+fn answer(replies: &mut Vec<Reply>, outcome: &Result<(), CallError>) {
+    for reply in replies.drain(..) {
+        let _ = reply.send(outcome.clone());
     }
 }
 
