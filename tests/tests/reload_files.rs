@@ -129,6 +129,28 @@ fn ul_01_a_plugin_whose_file_is_gone_is_unknown() {
 }
 
 #[test]
+fn ul_01_a_plugin_may_come_back_while_it_ends_its_last_calls() {
+    let scene = Scene::quick("concurrency = 2");
+    let events = scene.daemon.events();
+    thread::scope(|scope| {
+        let long = scope.spawn(|| scene.call(&json!({"sleep_ms": 4_000})));
+        scene.daemon.wait_for(BUILDS, "in_flight", 1);
+        fs::remove_file(scene.file()).unwrap();
+        wait::until("the plugin to be gone", || {
+            (scene.call(&json!({})).status == 404).then_some(())
+        });
+        scene.put(2, "fine");
+        scene.wait_for_build(2);
+        assert_eq!(long.join().unwrap().result()["build"], 1);
+    });
+    events.wait_for(|event| event.is("retired", BUILDS));
+    assert_eq!(scene.build(), 2);
+    let status = scene.daemon.plugin(BUILDS);
+    assert_eq!(status["lifecycle"], "READY");
+    assert_eq!(status["generation"], Build::fine(2).generation());
+}
+
+#[test]
 fn ul_02_a_file_that_comes_back_at_once_was_never_gone() {
     let scene = Scene::new("");
     let load = scene.load(2);
