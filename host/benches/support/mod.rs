@@ -1,7 +1,8 @@
 //! What benchmarks of a host have in common: a host with one plugin, and a picture for it.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod fixture;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use bulkhead::app::App;
@@ -11,9 +12,10 @@ use bulkhead::envelope::Envelope;
 use bulkhead::names::PluginName;
 use bulkhead::registry::PluginRegistry;
 use bulkhead::validation::Output;
-use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
+
+pub(crate) use fixture::{fixture, picture};
 
 /// The chain from the service on, with one plugin opened.
 pub(crate) struct Host {
@@ -71,42 +73,4 @@ fn config(scratch: &Path, plugin: &str, settings: &str) -> Config {
         ..Default::default()
     };
     bulkhead::config::read(&sources).unwrap()
-}
-
-/// The plugin, built as plugins are shipped.
-fn fixture(plugin: &str) -> PathBuf {
-    let (package, library) = (format!("fixture-{plugin}"), format!("fixture_{plugin}"));
-    let build = [
-        "build",
-        "--release",
-        "--package",
-        &package,
-        "--message-format",
-        "json",
-    ];
-    let built = Command::new(env!("CARGO")).args(build).output().unwrap();
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    let messages = String::from_utf8(built.stdout).unwrap();
-    let messages = messages
-        .lines()
-        .map(serde_json::from_str::<serde_json::Value>);
-    let mut artifacts = messages.map(Result::unwrap).filter(|message| {
-        message["reason"] == "compiler-artifact" && message["target"]["name"] == *library
-    });
-    let artifact = artifacts.next().expect("cargo names what it built");
-    artifact["filenames"][0]
-        .as_str()
-        .expect("a cdylib has one file")
-        .into()
-}
-
-/// A PNG's head, which the host's checks read, and as many bytes as asked for.
-pub(crate) fn picture(size: usize) -> Bytes {
-    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x01\0\0\0\x01\0\x08\x02\0\0\0".to_vec();
-    bytes.resize(size, 0);
-    bytes.into()
 }

@@ -51,7 +51,7 @@ const SLACK: Duration = Duration::from_secs(2);
 const LEAST_REPLY: usize = 1 << 20;
 
 /// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept
-/// warm: the first call starts one. What becomes of them, `listener` hears.
+/// warm: the first call starts one. Only the one that had to be tried waits for a moment. What becomes of them, `listener` hears.
 ///
 /// # Errors
 /// When it cannot be loaded, or does not start.
@@ -67,6 +67,9 @@ pub async fn open(
     let folder = host.state().join("quarantine");
     let breaker = Breaker::load(&folder, staged.digest, name, listener);
     let pool = Pool::new(Arc::clone(host), plan, config, breaker);
+    if let Some(tried) = described.tried {
+        pool.have_first(tried);
+    }
     Ok(ready(Arc::new(ProcessLane(pool)), described.manifest))
 }
 

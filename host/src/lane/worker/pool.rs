@@ -20,6 +20,8 @@ use crate::error::CallError;
 
 /// How often it is looked for what is not needed any more.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// For how long a worker that the plugin was tried in waits to become its first.
+const TRIED_FOR: Duration = Duration::from_secs(1);
 /// How long it may take to tell a worker that memory is gone. It has only to be put in its channel.
 const FORGET_WITHIN: Duration = Duration::from_secs(1);
 /// How often a call may meet a worker that has just gone.
@@ -48,6 +50,8 @@ struct State {
     idle: Vec<Seat>,
     /// Workers that live and take calls.
     workers: Vec<Arc<Worker>>,
+    /// The one that the plugin was tried in: the next that is started, if that is soon.
+    tried: Option<Started>,
     starting: usize,
     /// No more calls come: who ends its call ends, and nobody takes its place.
     winding_down: bool,
@@ -78,6 +82,11 @@ impl Pool {
         });
         tokio::spawn(tidy(Arc::downgrade(&pool)));
         pool
+    }
+
+    /// Holds a worker ready that was started by the same plan.
+    pub(super) fn have_first(&self, tried: Started) {
+        self.lock().tried = Some(tried);
     }
 
     /// How long code that was told to stop has.
@@ -176,11 +185,19 @@ impl Pool {
         let (told, hear) = oneshot::channel();
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let started = start(&pool.host, &pool.plan).await;
+            let started = pool.start().await;
             let _ = told.send(pool.welcome(started));
         });
         let ended = |_| StartError::broken("the host is stopping");
         hear.await.map_err(ended).and_then(|started| started)
+    }
+
+    async fn start(&self) -> Result<Started, StartError> {
+        let tried = self.lock().tried.take();
+        match tried.filter(|tried| tried.worker.is_usable()) {
+            Some(tried) => Ok(tried),
+            None => start(&self.host, &self.plan).await,
+        }
     }
 
     fn welcome(self: &Arc<Self>, started: Result<Started, StartError>) -> Result<(), StartError> {
@@ -307,6 +324,8 @@ impl Pool {
 
     /// Ends the workers that wait for calls; the others end with theirs.
     pub(super) fn wind_down(&self) {
+        let tried = self.lock().tried.take();
+        drop(tried);
         let idle = {
             let mut state = self.lock();
             state.winding_down = true;
@@ -334,6 +353,7 @@ impl Pool {
     /// Ends what nobody has used for long, and starts what is to be kept warm.
     fn tidy(self: &Arc<Self>) {
         self.arenas.retire(Instant::now());
+        drop(self.tried_in_vain());
         while let Some(worker) = self.one_too_many() {
             self.dismiss(&worker);
         }
@@ -343,6 +363,17 @@ impl Pool {
         if alive < self.warm {
             self.replenish();
         }
+    }
+
+    /// The worker that the plugin was tried in, if nobody has needed it.
+    fn tried_in_vain(&self) -> Option<Started> {
+        let long = |tried: &mut Started| {
+            tried
+                .seats
+                .iter()
+                .all(|seat| seat.used.elapsed() >= TRIED_FOR)
+        };
+        self.lock().tried.take_if(long)
     }
 
     /// Lets workers forget arenas that are gone: until then they keep the memory. One seat at a time,

@@ -1,4 +1,4 @@
-//! The first time that a library is opened: in a worker that is thrown away, within a time. What it
+//! The first time that a library is opened: in a worker that has no calls yet, within a time. What it
 //! said is kept by the library's hash, so that the next host need not ask again.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::host::Workers;
 use super::protocol::BUILD;
-use super::start::{Plan, StartError, start};
+use super::start::{Plan, StartError, Started, start};
 use crate::call::Exhausted;
 use crate::loader::{self, Rejection, Staged, Symbols};
 use crate::names::Digest;
@@ -21,6 +21,8 @@ use crate::record;
 pub(super) struct Described {
     pub(super) manifest: FullManifest,
     pub(super) panic_unwinds: bool,
+    /// The worker that it was asked in, where it had to be.
+    pub(super) tried: Option<Started>,
 }
 
 /// What is kept of it.
@@ -46,11 +48,14 @@ pub(super) async fn probe(
     if let Some(described) = kept.and_then(|record| read(staged, &record).ok()) {
         return Ok(described);
     }
-    let record = ask(host, plan).await?;
+    let (record, tried) = ask(host, plan).await?;
     let described = read(staged, &record).map_err(|rejection| for_good(&rejection))?;
     // Nobody waits for it.
     tokio::task::spawn_blocking(move || keep(&file, &record));
-    Ok(described)
+    Ok(Described {
+        tried: Some(tried),
+        ..described
+    })
 }
 
 /// Where it cannot be kept, the next host asks again.
@@ -64,11 +69,12 @@ fn read(staged: &Staged, record: &Record) -> Result<Described, Rejection> {
     Ok(Described {
         manifest: loader::described(staged, &record.manifest)?,
         panic_unwinds: record.panic_unwinds,
+        tried: None,
     })
 }
 
-async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<Record, Exhausted> {
-    let started = start(host, plan).await.map_err(|error| {
+async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<(Record, Started), Exhausted> {
+    let mut started = start(host, plan).await.map_err(|error| {
         if let StartError::Died(death) = &error {
             let account = death.tell(&Symbols::new(plan.library.clone(), None));
             warn!(
@@ -79,15 +85,16 @@ async fn ask(host: &Arc<Workers>, plan: &Plan) -> Result<Record, Exhausted> {
         Exhausted::from(error)
     })?;
     debug!(plugin = plan.plugin.as_str(), measures = ?started.readiness.in_force.measures, "probed");
-    let manifest = String::from_utf8(started.text);
+    let manifest = String::from_utf8(std::mem::take(&mut started.text));
     let manifest = manifest.map_err(|_| Exhausted {
         reason: "load_failed: its manifest is no UTF-8; build it with the SDK".to_owned(),
         retry_after: None,
     })?;
-    Ok(Record {
+    let record = Record {
         manifest,
         panic_unwinds: started.readiness.panic_unwinds,
-    })
+    };
+    Ok((record, started))
 }
 
 /// What keeps a library from being opened until it is another.
