@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bulkhead_tests::builds::BUILDS;
 use bulkhead_tests::daemon::{Daemon, way};
 use bulkhead_tests::load::{Load, Report, Shape};
-use bulkhead_tests::reload::Scene;
+use bulkhead_tests::reload::{QUICK, Scene};
 use bulkhead_tests::wait;
 use bulkhead_tests::workers::all_gone;
 use serde_json::json;
@@ -21,6 +21,9 @@ const CLIENTS: usize = 8;
 
 /// How many calls a second they make together.
 const RATE: f64 = 500.0;
+
+/// What is kept of calls that have ended is soon as much as it may be.
+const FORGETFUL: &str = "jobs.retention.count = 100\n";
 
 /// Reloads before the first look: caches fill, and arenas grow to what they need.
 const WARM: u64 = 10;
@@ -33,7 +36,7 @@ const MORE_THREADS: u64 = 4;
 #[test]
 fn soak_reload() {
     let reloads = number("BULKHEAD_SOAK_RELOADS").unwrap_or(100);
-    let scene = Scene::quick("");
+    let scene = Scene::new(&format!("{FORGETFUL}{QUICK}"));
     let load = load(&scene);
     alternate(&scene, &load, WARM);
     let before = Footprint::of(&scene.daemon);
@@ -51,7 +54,7 @@ fn soak_reload() {
 #[test]
 fn soak_reload_and_crash() {
     let seconds = number("BULKHEAD_SOAK_SECONDS").unwrap_or(10);
-    let scene = Scene::quick("");
+    let scene = Scene::new(&format!("{FORGETFUL}{QUICK}"));
     let fine = load(&scene);
     let crashes = Shape {
         clients: 1,
