@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{Call, Entered, Outcome, Permit};
 use crate::envelope::Envelope;
 use crate::error::CallError;
-use crate::registry::{Plugin, PluginRegistry, Serving, Turn};
+use crate::registry::{Look, Plugin, PluginRegistry, Serving, Turn};
 use crate::validation::{self, InputLimits, Output};
 
 /// The key to a plugin's door.
@@ -46,30 +46,35 @@ impl ToolRunner {
     pub async fn run(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
         let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.find(&call)));
         match found.unwrap_or_else(|payload| Err(internal(&*payload))) {
-            Ok(plugin) => self.run_in(plugin, call).await,
+            Ok((plugin, look)) => self.run_in(plugin, look, call).await,
             Err(error) => Err(enveloped(&error, &call)),
         }
     }
 
     /// Everything that can be told before the plugin is touched.
-    fn find(&self, call: &Call) -> Result<Arc<Plugin>, CallError> {
+    fn find(&self, call: &Call) -> Result<(Arc<Plugin>, Look), CallError> {
         validation::input(call, self.limits)?;
         let plugin = self.registry.get_plugin(call.plugin.as_str())?;
-        plugin.accepts(&call.mime_type)?;
-        Ok(plugin)
+        let look = plugin.look(&call.mime_type)?;
+        Ok((plugin, look))
     }
 
     /// The call runs in a task of its own, which a caller that hangs up leaves behind; only an
     /// inline call needs none, because it cannot be left.
-    async fn run_in(&self, plugin: Arc<Plugin>, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
-        if plugin.is_inline() {
-            return govern(&plugin, &call).await;
+    async fn run_in(
+        &self,
+        plugin: Arc<Plugin>,
+        look: Look,
+        call: Arc<Call>,
+    ) -> Result<Output, Box<Envelope>> {
+        if look.is_inline {
+            return govern(&plugin, look, &call).await;
         }
         let _waiting = CancelOnDrop(Arc::clone(&call));
         let governed = Arc::clone(&call);
         let task = self
             .tasks
-            .spawn(async move { govern(&plugin, &governed).await });
+            .spawn(async move { govern(&plugin, look, &governed).await });
         // Tasks end early only with their runtime.
         task.await
             .unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
@@ -85,8 +90,10 @@ impl Drop for CancelOnDrop {
     }
 }
 
-async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
-    let admitted = AssertUnwindSafe(admit(plugin, call)).catch_unwind().await;
+async fn govern(plugin: &Plugin, look: Look, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
+    let admitted = AssertUnwindSafe(admit(plugin, look, call))
+        .catch_unwind()
+        .await;
     match admitted.unwrap_or_else(|payload| Err(internal(&*payload))) {
         Ok(turn) => execute(plugin, turn, call).await,
         Err(error) => Err(enveloped(&error, call)),
@@ -94,16 +101,18 @@ async fn govern(plugin: &Plugin, call: &Arc<Call>) -> Result<Output, Box<Envelop
 }
 
 /// A turn in the generation that then serves the call. Who goes away while the call waits gets none.
-async fn admit(plugin: &Plugin, call: &Call) -> Result<Turn, CallError> {
-    plugin.can_serve()?;
+async fn admit(plugin: &Plugin, look: Look, call: &Call) -> Result<Turn, CallError> {
     let turn = tokio::select! {
         biased;
         turn = plugin.admit(Instant::now(), call.deadline) => turn?,
         () = call.until_cancelled() => return Err(CallError::Cancelled),
     };
-    // The turn may have been long in coming, and what gives it may be another build.
-    plugin.can_serve()?;
-    turn.generation.accepts(&call.mime_type)?;
+    if turn.has_waited {
+        plugin.can_serve()?;
+    }
+    if !look.was_of(&turn.generation) {
+        turn.generation.accepts(&call.mime_type)?;
+    }
     let serving = match turn.generation.serving_now() {
         Some(serving) => serving,
         None => opened(&turn).await?,
@@ -123,7 +132,9 @@ async fn opened(turn: &Turn) -> Result<&Serving, CallError> {
 
 /// Runs an admitted call and records how it ended.
 async fn execute(plugin: &Plugin, turn: Turn, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
-    let Turn { generation, permit } = turn;
+    let Turn {
+        generation, permit, ..
+    } = turn;
     call.set_generation(generation.declaration().digest);
     let (began, due, limit) = (permit.granted, permit.deadline, permit.limit);
     let serving = generation

@@ -178,6 +178,10 @@ fn cr_09_without_capacity_a_call_is_turned_away(platform: Platform) {
     let scene = Scene::with(platform, "", "workers.spares = 0");
     let daemon = &scene.daemon;
     let process = rustix::process::Pid::from_raw(daemon.process().0);
+    // Those that the plugins were tried in may still be there for a moment.
+    wait::until("no worker to be left", || {
+        daemon.process().children().is_empty().then_some(())
+    });
     // No descriptor more than there are: the connection that is used here is one of them.
     let few = Rlimit {
         current: Some(daemon.process().free_descriptor()),

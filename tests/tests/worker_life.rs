@@ -56,8 +56,9 @@ fn bind_again(address: SocketAddr) -> Option<TcpListener> {
 
 /// What stands in the state folder when its daemon has ended is meant to.
 fn check_state(scene: &Scene) {
-    const MEANT: [&str; 5] = [
+    const MEANT: [&str; 6] = [
         "generations",
+        "history",
         "probes",
         "lock",
         "quarantine",

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 pub use generation::{Declaration, Generation, OpenPlugin, Serving};
 pub use metrics::{Metrics, Totals};
 pub use plugin::Plugin;
-pub use served::Turn;
+pub use served::{Look, Turn};
 pub use status::{GenerationStatus, Lifecycle, PluginStatus, RefusedStatus};
 
 use crate::call::Place;

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::generation::{Declaration, Generation, OpenPlugin};
 use super::metrics::Metrics;
 use super::queue::Queue;
-use super::served::{Canary, Due, Lot, Served, Turn};
+use super::served::{Canary, Due, Look, Lot, Served, Turn};
 use super::status::{GenerationStatus, Lifecycle, PluginStatus};
 use super::turnstile::Turned;
 use crate::config::PluginConfig;
@@ -117,15 +117,35 @@ impl Plugin {
         stable.serving().await.map(drop).map_err(CallError::from)
     }
 
+    /// All that can be told before a call has its turn, in one look: whether it may be called right now, and takes
+    /// pictures of this type, as its stable generation says.
+    ///
+    /// # Errors
+    /// `unsupported_mime_type` with the types that it takes, `plugin_unavailable` with the reason.
+    pub fn look(&self, mime_type: &str) -> Result<Look, CallError> {
+        let served = self.load()?;
+        served.stable.accepts(mime_type)?;
+        self.check(&served)?;
+        let serving = served.stable.serving_now();
+        Ok(Look {
+            seen: Arc::as_ptr(&served.stable).addr(),
+            is_inline: serving.is_some_and(|serving| serving.lane.is_inline()),
+        })
+    }
+
     /// Whether it may be called right now.
     ///
     /// # Errors
     /// `plugin_unavailable` with the reason.
     pub fn can_serve(&self) -> Result<(), CallError> {
+        self.check(&*self.load()?)
+    }
+
+    fn check(&self, served: &Served) -> Result<(), CallError> {
         if self.is_disabled() {
             return Err(CallError::unavailable(DISABLED.to_owned()));
         }
-        let exhausted = self.load()?.stable.exhausted();
+        let exhausted = served.stable.exhausted();
         exhausted.map_or(Ok(()), |exhausted| Err(exhausted.into()))
     }
 
@@ -143,23 +163,6 @@ impl Plugin {
         }
     }
 
-    /// Whether it takes pictures of this type: as its stable generation says.
-    ///
-    /// # Errors
-    /// `unsupported_mime_type` with the types that it takes.
-    pub fn accepts(&self, mime_type: &str) -> Result<(), CallError> {
-        self.load()?.stable.accepts(mime_type)
-    }
-
-    /// Whether its calls run on the task that calls.
-    pub fn is_inline(&self) -> bool {
-        let served = self.served.load();
-        let serving = served
-            .as_ref()
-            .and_then(|served| served.stable.serving_now());
-        serving.is_some_and(|serving| serving.lane.is_inline())
-    }
-
     /// A turn for a call that comes in `now`. It waits no longer than the plugin's deadline, or the
     /// caller's where that is shorter.
     ///
@@ -168,23 +171,25 @@ impl Plugin {
     pub async fn admit(&self, now: Instant, asked: Option<Duration>) -> Result<Turn, CallError> {
         let (lot, due, queue) = {
             let served = self.load()?;
-            let own = served.stable.config().deadline.duration();
+            let config = served.stable.config();
+            let own = config.deadline.duration();
             let limit = asked.map_or(own, |asked| asked.min(own));
-            let due = Due {
-                deadline: now + limit,
-                limit,
-            };
-            (served.draw(), due, served.stable.config().queue)
+            let deadline = now + limit;
+            let (lot, due) = (served.draw(), Due { deadline, limit });
+            // Whoever waits already comes first.
+            if self.queue.waiting() == 0
+                && let Ok(turn) = served.enter(lot, now, due)
+            {
+                return Ok(turn);
+            }
+            (lot, due, config.queue)
         };
-        // Whoever waits already comes first.
-        if self.queue.waiting() == 0
-            && let Some(turn) = self.enter(lot, now, due)?
-        {
-            return Ok(turn);
-        }
         let _place = self.queue.join(queue, || self.in_flight())?;
         let turn = tokio::time::timeout_at(due.deadline.into(), self.wait(lot, due)).await;
-        turn.unwrap_or_else(|_| Err(CallError::timed_out(due.limit)))
+        match turn {
+            Ok(turn) => turn.map(|turn| turn.after_a_wait()),
+            Err(_) => Err(CallError::timed_out(due.limit)),
+        }
     }
 
     /// Until a place is free, and taken. Those that wait are woken in the order of coming, but one that

@@ -65,6 +65,31 @@ pub struct Turn {
     pub generation: Arc<Generation>,
     /// The right to run there.
     pub permit: Permit,
+    /// Whether the call has waited for it: then what was known before may hold no more.
+    pub has_waited: bool,
+}
+
+/// What a plugin was like when a call came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// The address of the generation that was looked at.
+    pub(super) seen: usize,
+    /// Whether its calls run on the task that calls.
+    pub is_inline: bool,
+}
+
+impl Look {
+    /// Whether it was this generation that was looked at.
+    pub fn was_of(&self, generation: &Arc<Generation>) -> bool {
+        self.seen == Arc::as_ptr(generation).addr()
+    }
+}
+
+impl Turn {
+    pub(super) fn after_a_wait(mut self) -> Self {
+        self.has_waited = true;
+        self
+    }
 }
 
 impl Served {
@@ -113,7 +138,11 @@ impl Served {
 fn enter(generation: &Arc<Generation>, now: Instant, due: Due) -> Result<Turn, Turned> {
     let permit = generation.enter(now, due.deadline, due.limit)?;
     let generation = Arc::clone(generation);
-    Ok(Turn { generation, permit })
+    Ok(Turn {
+        generation,
+        permit,
+        has_waited: false,
+    })
 }
 
 #[cfg(test)]
