@@ -15,7 +15,7 @@ impl Reconciler {
         let told = std::mem::take(&mut self.told);
         let refused = scan.refused.iter().map(|it| (it, Kind::Rejected));
         let held = scan.held.iter().map(|it| (it, Kind::Held));
-        for (refused, kind) in refused.chain(held) {
+        for (refused, kind) in refused.chain(held).filter(|(it, _)| !is_being_written(it)) {
             // What may pass is tried again and again, and may be told in other words each time.
             let rejection = &refused.rejection;
             let reason = match rejection.is_passing() {
@@ -49,6 +49,8 @@ impl Reconciler {
         };
         let held: Vec<_> = scan.refused.extract_if(.., serves).collect();
         scan.held.extend(held);
+        // Somebody writes: what comes of it is seen when it is still.
+        scan.held.retain(|held| !is_being_written(held));
     }
 
     /// Whether the file of a plugin is there, and refused.
@@ -87,6 +89,10 @@ impl Reconciler {
             );
         }
     }
+}
+
+fn is_being_written(refused: &Refused) -> bool {
+    refused.rejection == Rejection::ChangedWhileReading
 }
 
 fn refusal(kind: Kind, refused: &Refused) -> Event {
