@@ -49,8 +49,6 @@ impl Reconciler {
         };
         let held: Vec<_> = scan.refused.extract_if(.., serves).collect();
         scan.held.extend(held);
-        // Somebody writes: what comes of it is seen when it is still.
-        scan.held.retain(|held| !is_being_written(held));
     }
 
     /// Whether the file of a plugin is there, and refused.
@@ -68,6 +66,7 @@ impl Reconciler {
             let file = handle.file();
             let held = files.get(&file);
             handle.plugin.set_file(&file);
+            let held = held.filter(|held| !is_being_written(held));
             let reason = held.map(|held| held.rejection.explain());
             handle.plugin.set_file_invalid(reason);
         }
@@ -91,6 +90,7 @@ impl Reconciler {
     }
 }
 
+/// What comes of it is seen when it is still.
 fn is_being_written(refused: &Refused) -> bool {
     refused.rejection == Rejection::ChangedWhileReading
 }
