@@ -52,8 +52,9 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Room for the manifest, however small a plugin's answers may be.
 const LEAST_REPLY: usize = 1 << 20;
 
-/// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept
-/// warm: the first call starts one. Only the one that had to be tried waits for a moment. What becomes of them, `listener` hears.
+/// Makes a staged plugin ready to be called in workers. None is left running, unless it is to be kept warm: the first
+/// call starts one; the one that the plugin had to be tried in waits for that, for a moment. What becomes of them,
+/// `listener` hears.
 ///
 /// # Errors
 /// When it cannot be loaded, or does not start.

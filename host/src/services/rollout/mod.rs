@@ -2,10 +2,10 @@
 //! take calls. Runs no plugin and knows no HTTP.
 //!
 //! In reading order: `reconciler` holds the plugins that there are to those that the folder holds, `arrival` begins and
-//! ends their rollouts, `refused` tells what is not served, `wish` is what a
-//! plugin is to be, `task` brings one plugin there, `candidate` a build on its way, `canary` tries one with a
-//! share of the calls, `trial` is its judge, `back` brings the last good build back, `drain` ends what served,
-//! `history` knows the earlier builds, `settings` what the operator says meanwhile.
+//! ends their rollouts, `refused` tells what is not served, `settings` what the operator says meanwhile. `wish` is what
+//! a plugin is to be, `task` brings it there, `candidate` is a build on its way, `canary` tries one with a share of the
+//! calls and `trial` is its judge, `back` brings the last good build back, `drain` ends what served, `history` knows the
+//! earlier builds.
 
 mod arrival;
 mod back;
