@@ -79,6 +79,11 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Its 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 12 hex digits: enough to tell builds apart, short enough to read out.
     pub fn short(&self) -> String {
         self.0[..6]

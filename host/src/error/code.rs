@@ -56,6 +56,7 @@ pub enum Code {
     Protocol,
     Timeout,
     Cancelled,
+    StorageFull,
     Internal,
 }
 
@@ -91,6 +92,7 @@ impl Code {
             Self::Protocol => ("protocol", Execution),
             Self::Timeout => ("timeout", Execution),
             Self::Cancelled => ("cancelled", Execution),
+            Self::StorageFull => ("storage_full", Execution),
             Self::Internal => ("internal", Execution),
         }
     }

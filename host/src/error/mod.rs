@@ -53,6 +53,42 @@ pub enum CallError {
         /// What was asked for.
         id: String,
     },
+    /// The job has no such attachment.
+    #[error("job `{id}` has no attachment `{name}`")]
+    UnknownAttachment {
+        /// The job.
+        id: String,
+        /// What was asked for.
+        name: String,
+    },
+    /// The job has no result, or none yet.
+    #[error("job `{id}` has no result: it is {status}")]
+    NoResult {
+        /// The job.
+        id: String,
+        /// How far it has come.
+        status: &'static str,
+    },
+    /// Only a job that has failed is run once more.
+    #[error("job `{id}` is {status}: only one that is FAILED or CANCELLED can be run once more")]
+    NotRetried {
+        /// The job.
+        id: String,
+        /// How far it has come.
+        status: &'static str,
+    },
+    /// The same word was used for another submission.
+    #[error("the Idempotency-Key `{key}` was used for another submission: use a new one")]
+    KeyReused {
+        /// The submitter's word.
+        key: String,
+    },
+    /// Nobody may be told of the job's end there.
+    #[error("the callback_url is refused: {reason}")]
+    CallbackRefused {
+        /// What was found, and what to do.
+        reason: String,
+    },
     /// The route exists, the verb does not.
     #[error("`{method}` is not allowed here: use {allowed}")]
     WrongMethod {
@@ -216,6 +252,12 @@ pub enum CallError {
         /// The worker's last words, for operators.
         traceback: Traceback,
     },
+    /// The host came to its end while it ran the job, as often as the job may be begun.
+    #[error("the host came to its end while it ran the job, {attempts} times")]
+    HostDied {
+        /// How often.
+        attempts: u32,
+    },
     /// Over its deadline.
     #[error("no answer within {} ms", deadline.as_millis())]
     TimedOut {
@@ -227,6 +269,12 @@ pub enum CallError {
     /// Nobody waits for it any more.
     #[error("cancelled")]
     Cancelled,
+    /// There is no room to keep a job, or what came of it.
+    #[error("there is no room to keep it: {problem}")]
+    StorageFull {
+        /// What the system said.
+        problem: String,
+    },
     /// A fault of the host's own.
     #[error("a fault of the host's own; the log has it under the request's id")]
     Internal {
@@ -289,7 +337,13 @@ impl CallError {
             Self::EmptyImage => Code::EmptyImage,
             Self::MissingMimeType => Code::MissingMimeType,
             Self::Forbidden { .. } => Code::Forbidden,
-            Self::UnknownRoute { .. } | Self::UnknownJob { .. } => Code::NotFound,
+            Self::UnknownRoute { .. }
+            | Self::UnknownJob { .. }
+            | Self::UnknownAttachment { .. }
+            | Self::NoResult { .. } => Code::NotFound,
+            Self::CallbackRefused { .. } => Code::Forbidden,
+            Self::HostDied { .. } => Code::Crash,
+            Self::StorageFull { .. } => Code::StorageFull,
             Self::ExpiredJob { .. } => Code::Expired,
             Self::WrongMethod { .. } => Code::MethodNotAllowed,
             Self::UnsupportedBody { .. } => Code::UnsupportedMediaType,
@@ -299,7 +353,9 @@ impl CallError {
             Self::ImageMismatch { .. } => Code::ImageMismatch,
             Self::ImageTooLarge { .. } => Code::ImageTooLarge,
             Self::InvalidOptions { .. } => Code::InvalidOptions,
-            Self::InvalidInput { .. } => Code::InvalidInput,
+            Self::InvalidInput { .. } | Self::NotRetried { .. } | Self::KeyReused { .. } => {
+                Code::InvalidInput
+            }
             Self::InvalidOutput { .. } => Code::InvalidOutput,
             Self::UnknownPlugin { .. } => Code::PluginNotFound,
             Self::Unavailable { .. } => Code::PluginUnavailable,
@@ -360,6 +416,7 @@ impl CallError {
             } => {
                 json!({ "in_flight": in_flight, "queued": queued })
             }
+            Self::HostDied { attempts } => json!({ "attempts": attempts }),
             Self::OverBudget {
                 in_flight, limit, ..
             } => {
@@ -371,6 +428,12 @@ impl CallError {
             | Self::Forbidden { .. }
             | Self::UnknownRoute { .. }
             | Self::UnknownJob { .. }
+            | Self::UnknownAttachment { .. }
+            | Self::NoResult { .. }
+            | Self::NotRetried { .. }
+            | Self::KeyReused { .. }
+            | Self::CallbackRefused { .. }
+            | Self::StorageFull { .. }
             | Self::ExpiredJob { .. }
             | Self::WrongMethod { .. }
             | Self::UnsupportedBody { .. }

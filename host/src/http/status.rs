@@ -28,6 +28,7 @@ pub(super) fn of(code: Code) -> StatusCode {
         Code::InvalidOutput | Code::Crash | Code::Exited | Code::OutOfMemory | Code::Protocol => {
             StatusCode::BAD_GATEWAY
         }
+        Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::PluginUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
     }

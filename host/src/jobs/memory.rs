@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::record::{Job, JobState};
+use super::live::{Job, JobState};
 use crate::call::Call;
 use crate::envelope::Envelope;
 use crate::validation::Output;

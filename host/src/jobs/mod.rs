@@ -1,7 +1,21 @@
-//! Records of jobs, and the store that keeps them. Knows no plugin and runs nothing.
+//! Jobs: what is known of each, the stores that keep them, and where the bytes of their images lie.
+//! Knows no plugin and runs nothing.
 
+mod live;
 mod memory;
+mod payloads;
 mod record;
+mod store;
 
+pub use live::{Ended, Job, JobState};
 pub use memory::{MemoryStore, Retention};
-pub use record::{Ended, Job, JobState};
+pub use payloads::{PayloadError, PayloadStore, digest_of};
+pub use record::{
+    Callback, Image, Kind, Lease, Priority, Record, Status, StoredAttachment, StoredError,
+    StoredOutcome, StoredOutput, StoredResult, Time,
+};
+pub use store::{
+    Added, CallbackEnd, Cancelled, Claim, End, Forget, HandBack, Held, HostId, HostSeen,
+    Idempotency, JobStore, Listing, NewJob, Notice, Reclaim, Renewal, Reply, Retried, SharedStore,
+    StoreError,
+};

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::names::PluginName;
-use crate::services::JobManagementService;
+use crate::services::{JobManagementService, Submitted, Terms};
 use crate::validation::Output;
 
 /// The name that stands for the plugin that the operator has chosen.
@@ -109,6 +109,20 @@ impl AnalysisService {
                 envelope,
             }),
         }
+    }
+
+    /// Keeps analyses as jobs, to be run when there is room: durable when this returns. The outer error is of all of
+    /// them, the inner ones are of single requests, in their order.
+    ///
+    /// # Errors
+    /// The envelope of whatever went wrong.
+    pub async fn submit(
+        &self,
+        requests: Vec<AnalysisRequest>,
+        terms: Terms,
+    ) -> Result<Vec<Result<Submitted, Box<Envelope>>>, CallError> {
+        let _ = (requests, terms);
+        todo!()
     }
 
     /// Memory for an image of `bytes` bytes: that of the plugin's lane where it has any to give, so

@@ -7,5 +7,5 @@ mod plugins;
 pub mod rollout;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
-pub use jobs::JobManagementService;
+pub use jobs::{Follower, JobEvent, JobEventKind, JobManagementService, Submitted, Terms};
 pub use plugins::PluginManagementService;

@@ -1,17 +1,22 @@
 //! Owns the records of jobs and delegates their execution. Never runs a plugin itself.
 
+mod course;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
-use crate::call::{Call, Place};
+use crate::call::{Call, Payload, Place};
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code, ErrorType};
-use crate::jobs::{Job, MemoryStore};
+use crate::jobs::{Job, Listing, MemoryStore, Priority, Record, StoredAttachment, Time};
 use crate::names::PluginName;
+pub use course::{JobEvent, JobEventKind};
+
 use crate::services::PluginManagementService;
 use crate::validation::Output;
 
@@ -139,6 +144,131 @@ impl JobManagementService {
                 unknown()
             }
         })
+    }
+}
+
+/// On what terms a job is to be run.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// The token that it is submitted with, by its name.
+    pub owner: Option<String>,
+    /// Which of the jobs that wait comes first.
+    pub priority: Priority,
+    /// Not to be run before; `None` for at once.
+    pub not_before: Option<Time>,
+    /// How often it may be begun; `None` for as often as the operator says.
+    pub max_attempts: Option<u32>,
+    /// The submitter's own word, which makes a second submission the same job.
+    pub idempotency_key: Option<String>,
+    /// Whom to tell of its end.
+    pub callback_url: Option<String>,
+}
+
+/// A job that is durable.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// As it stands.
+    pub record: Record,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+/// Jobs that were submitted.
+impl JobManagementService {
+    /// Keeps calls as jobs to be run when there is room. When it returns they are durable. The outer error is of
+    /// the store, the inner ones are of single calls, in their order.
+    pub async fn submit_jobs(
+        &self,
+        calls: Vec<Call>,
+        terms: Terms,
+    ) -> Result<Vec<Result<Submitted, Box<Envelope>>>, CallError> {
+        let _ = (calls, terms);
+        todo!()
+    }
+
+    /// A job as it stands, once it has ended or `up_to` is over.
+    ///
+    /// # Errors
+    /// As [`look_up`](Self::look_up).
+    pub async fn wait_job(
+        &self,
+        id: &str,
+        owner: Option<&str>,
+        up_to: Duration,
+    ) -> Result<Record, CallError> {
+        let _ = (id, owner, up_to);
+        todo!()
+    }
+
+    /// A job as it stands.
+    ///
+    /// # Errors
+    /// `not_found`, or `expired` for one that is past its retention.
+    pub async fn look_up(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
+        let _ = (id, owner);
+        todo!()
+    }
+
+    /// Jobs in the order of their creation, the latest first.
+    pub async fn list_jobs(&self, listing: Listing) -> Result<Vec<Record>, CallError> {
+        let _ = listing;
+        todo!()
+    }
+
+    /// Ends a job, whatever its state; one that has ended stays as it is.
+    pub async fn cancel_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
+        let _ = (id, owner);
+        todo!()
+    }
+
+    /// Has a job that failed or was cancelled run once more.
+    ///
+    /// # Errors
+    /// `invalid_input` for one that has not failed.
+    pub async fn retry_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
+        let _ = (id, owner);
+        todo!()
+    }
+
+    /// The JSON of a job's result; `None` where it has none (yet).
+    pub async fn result_of(&self, record: &Record) -> Result<Option<Payload>, CallError> {
+        let _ = record;
+        todo!()
+    }
+
+    /// The bytes of an attachment of a job, by its file name.
+    ///
+    /// # Errors
+    /// `not_found` where it has none of that name.
+    pub async fn attachment_of(
+        &self,
+        record: &Record,
+        name: &str,
+    ) -> Result<(StoredAttachment, Payload), CallError> {
+        let _ = (record, name);
+        todo!()
+    }
+
+    /// What happened to a job after the event numbered `after` (0 for all that is kept), as it happens. Ends after
+    /// [`JobEventKind::Ended`].
+    pub async fn follow_job(
+        &self,
+        id: &str,
+        owner: Option<&str>,
+        after: u64,
+    ) -> Result<Follower, CallError> {
+        let _ = (id, owner, after);
+        todo!()
+    }
+}
+
+/// Follows one job.
+pub struct Follower(());
+
+impl Follower {
+    /// What happened next, once it does; `None` after the last.
+    pub async fn next(&mut self) -> Option<JobEvent> {
+        todo!()
     }
 }
 
