@@ -78,7 +78,11 @@ impl Course {
             latest: watch::Sender::new(last),
         };
         let began = record.started_at.unwrap_or(record.created_at);
-        course.tell(JobEventKind::Started, began, json!({ "attempt": record.attempt }));
+        course.tell(
+            JobEventKind::Started,
+            began,
+            json!({ "attempt": record.attempt }),
+        );
         course
     }
 
@@ -109,9 +113,8 @@ impl Course {
     /// What is to be kept with the job: a JSON array; nothing where its record tells all.
     pub(super) fn log(&self) -> Option<String> {
         let state = self.lock();
-        let tells = |event: &&JobEvent| {
-            !matches!(event.kind, JobEventKind::Started | JobEventKind::Ended)
-        };
+        let tells =
+            |event: &&JobEvent| !matches!(event.kind, JobEventKind::Started | JobEventKind::Ended);
         state.events.iter().any(|event| tells(&event)).then(|| {
             let kept: Vec<_> = state.events.iter().collect();
             serde_json::to_string(&kept).expect("text, numbers and maps by text")
@@ -144,7 +147,9 @@ impl Course {
 impl Ear for Course {
     fn progress(&self, fraction: f32) {
         let mut state = self.lock();
-        let recent = state.told_progress.is_some_and(|told| told.elapsed() < PROGRESS_EVERY);
+        let recent = state
+            .told_progress
+            .is_some_and(|told| told.elapsed() < PROGRESS_EVERY);
         if recent && fraction < 1.0 {
             return;
         }
@@ -166,18 +171,35 @@ pub(super) fn events_of(record: &Record) -> Vec<JobEvent> {
     let mut events = kept(record);
     let mut push = |kind, time, facts| {
         let id = events.last().map_or(0, |event: &JobEvent| event.id) + 1;
-        let facts = if let Value::Object(facts) = facts { facts } else { Map::new() };
-        events.push(JobEvent { id, time, kind, facts });
+        let facts = if let Value::Object(facts) = facts {
+            facts
+        } else {
+            Map::new()
+        };
+        events.push(JobEvent {
+            id,
+            time,
+            kind,
+            facts,
+        });
     };
     if record.log.is_none()
         && let Some(began) = record.started_at
     {
-        push(JobEventKind::Started, began, json!({ "attempt": record.attempt }));
+        push(
+            JobEventKind::Started,
+            began,
+            json!({ "attempt": record.attempt }),
+        );
     }
     if record.status.is_final() {
         let ended_at = record.finished_at.unwrap_or(record.created_at);
         let code = record.outcome.as_ref().and_then(code_of);
-        push(JobEventKind::Ended, ended_at, ended(record.status, code.as_deref()));
+        push(
+            JobEventKind::Ended,
+            ended_at,
+            ended(record.status, code.as_deref()),
+        );
     }
     events
 }
@@ -185,7 +207,8 @@ pub(super) fn events_of(record: &Record) -> Vec<JobEvent> {
 /// What was kept with a job. What cannot be read is left out: it is for people, and nothing hangs on it.
 fn kept(record: &Record) -> Vec<JobEvent> {
     let log = record.log.as_deref();
-    log.and_then(|log| serde_json::from_str(log.get()).ok()).unwrap_or_default()
+    log.and_then(|log| serde_json::from_str(log.get()).ok())
+        .unwrap_or_default()
 }
 
 fn ended(status: Status, code: Option<&str>) -> Value {

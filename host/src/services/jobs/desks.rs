@@ -39,9 +39,9 @@ pub(super) struct Desks {
 }
 
 impl Desks {
-    /// Has a desk for each of these plugins, with its number of calls at a time. What waits at others stays theirs.
-    pub(super) fn arrange(&self, plugins: &[(PluginName, usize)]) {
-        let old = self.desks.load();
+    /// Has a desk for each of these plugins, with its number of calls at a time. Gives what waited at others.
+    pub(super) fn arrange(&self, plugins: &[(PluginName, usize)]) -> Vec<Ready> {
+        let old = self.desks.load_full();
         let desk = |(name, concurrency): &(PluginName, usize)| {
             let known = old.get(name).cloned();
             let desk = known.unwrap_or_else(|| Desk::new(Arc::clone(&self.bell)));
@@ -49,7 +49,11 @@ impl Desks {
             (name.clone(), desk)
         };
         let desks: HashMap<_, _> = plugins.iter().map(desk).collect();
+        let gone = old.iter().filter(|(name, _)| !desks.contains_key(*name));
+        let gone: Vec<_> = gone.map(|(_, desk)| Arc::clone(desk)).collect();
         self.desks.store(Arc::new(desks));
+        // One that takes its place just now is found by whoever arranges next: the desk is gone from the map.
+        gone.iter().flat_map(|desk| desk.clear()).collect()
     }
 
     /// The desk of a plugin, if it can be called now.
@@ -75,21 +79,10 @@ impl Desks {
         self.bell.notify_one();
     }
 
-    /// The names of all plugins that have one.
-    pub(super) fn plugins(&self) -> Vec<PluginName> {
-        let mut names: Vec<_> = self.desks.load().keys().cloned().collect();
-        names.sort();
-        names
-    }
-
     /// Everything that waits for its turn.
     pub(super) fn clear(&self) -> Vec<Ready> {
         let desks = self.desks.load();
-        let waiting = desks.values().flat_map(|desk| {
-            let waiting = std::mem::take(&mut desk.lock().waiting);
-            waiting.into_iter().collect::<Vec<_>>()
-        });
-        waiting.collect()
+        desks.values().flat_map(|desk| desk.clear()).collect()
     }
 }
 
@@ -158,6 +151,11 @@ impl Desk {
         let job = state.waiting.pop_front()?;
         state.running += 1;
         Some((job, Turn(Arc::clone(self))))
+    }
+
+    /// Everything that waits for its turn.
+    fn clear(&self) -> Vec<Ready> {
+        std::mem::take(&mut self.lock().waiting).into()
     }
 
     /// Notes how long a call took.

@@ -55,8 +55,7 @@ async fn pause(durable: &Durable, time: Duration) {
 fn arrange(durable: &Arc<Durable>) {
     let plugins = durable.plugins.callable();
     for job in durable.desks.arrange(&plugins) {
-        let durable = Arc::clone(durable);
-        durable.tasks.clone().spawn(async move { leave(&durable, job).await });
+        durable.tasks.spawn(leave(Arc::clone(durable), job));
     }
 }
 
@@ -138,9 +137,9 @@ fn set_backlog<'a>(
 }
 
 /// Lets a job that was not begun be claimed again, at once and by anybody.
-pub(super) async fn leave(durable: &Arc<Durable>, job: Ready) {
+pub(super) async fn leave(durable: Arc<Durable>, job: Ready) {
     let Ready { held, seat, .. } = job;
-    hand_back(durable, &held, None, false, None).await;
+    hand_back(&durable, &held, None, false, None).await;
     durable.held.remove(&held);
     drop(seat);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use super::clock::Clock;
 use super::desks::Desks;
 use super::held::HeldJobs;
 use super::payloads::Payloads;
+use super::tell::CallLog;
 use crate::config::Config;
 use crate::error::CallError;
 use crate::events::EventLog;
@@ -32,6 +34,7 @@ pub(super) struct Durable {
     pub(super) running: Arc<ArcSwap<Config>>,
     pub(super) events: Arc<EventLog>,
     pub(super) callbacks: Callbacks,
+    pub(super) log: Arc<CallLog>,
     pub(super) desks: Desks,
     pub(super) held: HeldJobs,
     pub(super) endings: Endings,
@@ -39,8 +42,19 @@ pub(super) struct Durable {
     pub(super) served: ArcSwap<BTreeSet<PluginName>>,
     /// Jobs that run here.
     pub(super) tasks: TaskTracker,
+    /// What goes on beside them.
+    pub(super) beside: TaskTracker,
     /// Cancelled when no more jobs are to begin.
     pub(super) stop: CancellationToken,
+    /// Cancelled when no job runs any more.
+    pub(super) over: CancellationToken,
+}
+
+impl Durable {
+    /// For how long a job is leased at a time.
+    pub(super) fn lease(&self) -> Duration {
+        self.running.load().jobs.lease.duration()
+    }
 }
 
 /// Wakes those who wait for the end of a job.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::clock::delta;
 use super::durable::Durable;
 use super::held::Wish;
+use super::open::Step;
 use super::stored::error_of;
 use super::tell;
 use crate::error::CallError;
@@ -18,24 +18,19 @@ use crate::events::{Event, Kind};
 use crate::jobs::{Forget, Held, HostSeen, Notice, Reclaim, Renewal, StoreError};
 
 /// How often it is looked for jobs whose lease has run out.
-const RECLAIM_EVERY: Duration = Duration::from_millis(500);
+pub(super) const RECLAIM_EVERY: Duration = Duration::from_millis(500);
 /// How often it is looked for jobs past their retention.
-const FORGET_EVERY: Duration = Duration::from_secs(2);
+pub(super) const FORGET_EVERY: Duration = Duration::from_secs(2);
 /// How many jobs are removed in one step.
 const FORGOTTEN_AT_A_TIME: u32 = 500;
 /// How many jobs without a plugin are ended in one step.
 const FAILED_AT_A_TIME: u32 = 100;
 
-/// Does something over and over until `over`; what keeps it from being done is told once, and its end.
-pub(super) async fn every(
-    over: CancellationToken,
-    period: Duration,
-    what: &'static str,
-    step: impl AsyncFn() -> Result<(), StoreError>,
-) {
+/// Does something over and over for as long as jobs are kept; what keeps it from being done is told once, and its end.
+pub(super) async fn every(durable: Arc<Durable>, period: Duration, what: &'static str, step: Step) {
     let mut is_failing = false;
     loop {
-        match step().await {
+        match step(&durable).await {
             Ok(()) if is_failing => {
                 info!(what, "the job store does it again");
                 is_failing = false;
@@ -47,7 +42,7 @@ pub(super) async fn every(
             Ok(()) | Err(_) => {}
         }
         tokio::select! {
-            () = over.cancelled() => return,
+            () = durable.over.cancelled() => return,
             () = tokio::time::sleep(period) => {}
         }
     }
@@ -72,7 +67,9 @@ pub(super) async fn renew(durable: &Durable) -> Result<(), StoreError> {
     let renewed = durable.store.renew(renewals.collect(), until).await;
     // A host that cannot say that it lives must be done before another one begins.
     let renewed = renewed.inspect_err(|_| {
-        let late = held.iter().filter(|job| job.until() <= Instant::now() + lease / 10);
+        let late = held
+            .iter()
+            .filter(|job| job.until() <= Instant::now() + lease / 10);
         late.for_each(|job| job.end(Wish::Lost));
     })?;
     for (job, held) in held.iter().zip(renewed) {
@@ -94,10 +91,18 @@ pub(super) async fn heartbeat(durable: &Durable) -> Result<(), StoreError> {
     let now = durable.clock.now();
     let mine = HostSeen {
         id: durable.host,
-        plugins: durable.plugins.callable().into_iter().map(|(name, _)| name).collect(),
+        plugins: durable
+            .plugins
+            .callable()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect(),
         at: now,
     };
-    let alive = durable.store.heartbeat(mine, now - delta(durable.lease())).await?;
+    let alive = durable
+        .store
+        .heartbeat(mine, now - delta(durable.lease()))
+        .await?;
     let served: BTreeSet<_> = alive.into_iter().flat_map(|host| host.plugins).collect();
     durable.served.store(Arc::new(served));
     Ok(())
@@ -106,7 +111,10 @@ pub(super) async fn heartbeat(durable: &Durable) -> Result<(), StoreError> {
 /// Has jobs wait again whose hosts have died.
 pub(super) async fn reclaim(durable: &Durable, which: Reclaim) -> Result<(), StoreError> {
     let cancelled = error_of(&CallError::Cancelled, None);
-    let count = durable.store.reclaim(which, cancelled, durable.clock.now()).await?;
+    let count = durable
+        .store
+        .reclaim(which, cancelled, durable.clock.now())
+        .await?;
     if count > 0 {
         let event = Event::of(Kind::JobsTakenOver);
         durable.events.tell(event.detail("jobs", count));
@@ -120,13 +128,21 @@ pub(super) async fn fail_forsaken(durable: &Durable) -> Result<(), StoreError> {
     let now = durable.clock.now();
     let due_before = now - delta(durable.running.load().jobs.patience.duration());
     let served = durable.served.load().iter().cloned().collect();
-    let forsaken = durable.store.waiting_without(served, due_before, FAILED_AT_A_TIME).await?;
+    let forsaken = durable
+        .store
+        .waiting_without(served, due_before, FAILED_AT_A_TIME)
+        .await?;
     for record in forsaken {
         let error = durable.plugins.absence(&record.plugin);
         let error = error_of(&error, Some(&record.plugin));
         let code = super::course::code_of(&Err(error.clone()));
         if durable.store.fail_pending(record.id, error, now).await? {
-            tell::ended(durable, &record, crate::jobs::Status::Failed, code.as_deref());
+            tell::ended(
+                durable,
+                &record,
+                crate::jobs::Status::Failed,
+                code.as_deref(),
+            );
             durable.endings.tell(record.id);
             durable.callbacks.wake();
         }

@@ -12,9 +12,7 @@ use super::course::{Course, JobEvent, JobEventKind, events_of};
 use super::durable::{Durable, refused};
 use crate::call::Payload;
 use crate::error::CallError;
-use crate::jobs::{
-    Record, StoredAttachment, StoredOutcome, StoredResult, Time,
-};
+use crate::jobs::{Record, StoredAttachment, StoredOutcome, StoredResult, Time};
 
 /// How often a job that another host runs is looked at, and one that nobody runs yet.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -39,7 +37,9 @@ pub(super) async fn record(
 ) -> Result<Record, CallError> {
     let found = durable.store.get(id, owner.map(str::to_owned)).await;
     let found = found.map_err(refused)?;
-    found.map(|found| live(durable, found)).ok_or_else(|| absent(durable, id))
+    found
+        .map(|found| live(durable, found))
+        .ok_or_else(|| absent(durable, id))
 }
 
 /// A job that runs here has come further than its record says.
@@ -111,7 +111,8 @@ pub(super) async fn result(
         Some(StoredResult::Inline(json)) => Ok(Some(Payload::Heap(json.clone()))),
         Some(StoredResult::Payload { sha256, bytes }) => {
             let found = durable.payloads.get(*sha256, *bytes).await?;
-            let gone = || CallError::internal("the result is gone from the payload store".to_owned());
+            let gone =
+                || CallError::internal("the result is gone from the payload store".to_owned());
             found.map(Some).ok_or_else(gone)
         }
     }
@@ -122,7 +123,10 @@ pub(super) async fn attachment(
     durable: &Durable,
     attachment: &StoredAttachment,
 ) -> Result<Payload, CallError> {
-    let found = durable.payloads.get(attachment.sha256, attachment.bytes).await?;
+    let found = durable
+        .payloads
+        .get(attachment.sha256, attachment.bytes)
+        .await?;
     let gone = || CallError::internal("the attachment is gone from the payload store".to_owned());
     found.ok_or_else(gone)
 }
@@ -138,15 +142,24 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(durable: Arc<Durable>, id: Uuid, owner: Option<&str>, after: u64) -> Self {
-        Self {
+    pub(super) fn new(
+        durable: Arc<Durable>,
+        record: &Record,
+        owner: Option<&str>,
+        after: u64,
+    ) -> Self {
+        let mut follower = Self {
             durable,
-            id,
+            id: record.id,
             owner: owner.map(str::to_owned),
             seen: after,
             pending: Vec::new().into_iter(),
-            is_over: false,
+            is_over: record.status.is_final(),
+        };
+        if record.status.is_final() {
+            follower.take(events_of(record));
         }
+        follower
     }
 
     /// What happened next, once it does; `None` after the last, and where the job is gone.
@@ -171,7 +184,9 @@ impl Follower {
         if let Some(held) = durable.held.find(self.id) {
             return self.hear(&held.course, &mut waiter).await;
         }
-        let record = record(&durable, self.id, self.owner.as_deref()).await.ok()?;
+        let record = record(&durable, self.id, self.owner.as_deref())
+            .await
+            .ok()?;
         let is_final = record.status.is_final();
         if self.take(events_of(&record)) {
             return Some(());
@@ -187,7 +202,11 @@ impl Follower {
         Some(())
     }
 
-    async fn hear(&mut self, course: &Course, waiter: &mut super::durable::Waiter<'_>) -> Option<()> {
+    async fn hear(
+        &mut self,
+        course: &Course,
+        waiter: &mut super::durable::Waiter<'_>,
+    ) -> Option<()> {
         if !self.take(course.after(self.seen)) {
             tokio::select! {
                 () = course.more(self.seen) => {}

@@ -108,7 +108,8 @@ async fn digest(payload: &Payload) -> Result<Digest, CallError> {
     }
     let payload = payload.clone();
     let made = tokio::task::spawn_blocking(move || digest_of(payload.as_slice()));
-    made.await.map_err(|error| CallError::internal(error.to_string()))
+    made.await
+        .map_err(|error| CallError::internal(error.to_string()))
 }
 
 /// The digest of several texts, each told from the next by its length.

@@ -107,7 +107,8 @@ async fn call(
 
 async fn fetch(durable: &Durable, held: &HeldJob) -> Result<Payload, CallError> {
     let image = &held.record.image;
-    let gone = || CallError::internal("the image of the job is gone from the payload store".to_owned());
+    let gone =
+        || CallError::internal("the image of the job is gone from the payload store".to_owned());
     let sha256 = image.sha256.ok_or_else(gone)?;
     let found = durable.payloads.get(sha256, image.bytes).await?;
     found.ok_or_else(gone)

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::json;
 use tracing::{debug, warn};
 
@@ -10,15 +13,16 @@ use super::clock::delta;
 use super::course::JobEventKind;
 use super::durable::Durable;
 use super::held::{HeldJob, Wish};
+use super::payloads::SMALL;
 use super::run::Attempt;
 use super::stored::{attachments_of, error_of, status_of, stored_error};
-use super::payloads::SMALL;
 use super::tell;
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
 use crate::jobs::{
     End, HandBack, Record, Status, StoreError, StoredOutcome, StoredOutput, StoredResult, Time,
 };
+use crate::names::Digest;
 use crate::validation::Output;
 
 /// The longest wait between two attempts.
@@ -42,7 +46,7 @@ pub(super) enum Verdict {
 /// Makes durable what came of an attempt, however long the store takes to take it.
 pub(super) async fn settle(durable: &Arc<Durable>, held: &Arc<HeldJob>, attempt: Attempt) {
     let Attempt { began, outcome } = attempt;
-    tell::attempt(held, &outcome);
+    tell::attempt(durable, held, &outcome);
     let verdict = match &outcome {
         Ok(_) => Verdict::Over(Status::Success),
         Err(envelope) => {
@@ -75,7 +79,10 @@ pub(super) fn judge(
         _ => {}
     }
     // It was not begun, or another call was to blame.
-    let not_now = matches!(code, Code::Overloaded | Code::PluginUnavailable | Code::PluginNotFound);
+    let not_now = matches!(
+        code,
+        Code::Overloaded | Code::PluginUnavailable | Code::PluginNotFound
+    );
     if not_now || envelope.error.details.contains_key("retryable") {
         return Verdict::Again(envelope.retry_after().unwrap_or(NOT_NOW), false);
     }
@@ -116,7 +123,11 @@ async fn end(
         started_at: Some(began),
         finished_at,
         generation: held.generation(),
-        progress: if status == Status::Success { 1.0 } else { held.progress() },
+        progress: if status == Status::Success {
+            1.0
+        } else {
+            held.progress()
+        },
         log: held.course.log(),
         outcome,
     };
@@ -129,7 +140,9 @@ async fn end(
                 durable.callbacks.wake();
             }
         }
-        Some(false) => debug!(job = %held.record.id, "the lease of the job counts no more: what came of it is dropped"),
+        Some(false) => {
+            debug!(job = %held.record.id, "the lease of the job counts no more: what came of it is dropped")
+        }
         None => {}
     }
 }
@@ -174,13 +187,13 @@ async fn keep(durable: &Durable, held: &HeldJob, output: &Output) -> Option<Stor
     let result = if json.len() <= SMALL {
         StoredResult::Inline(json.clone())
     } else {
-        let sha256 = persist_call(held, || durable.payloads.put(json, now)).await?;
+        let sha256 = persist_payload(durable, held, json, now).await?;
         let bytes = json.len() as u64;
         StoredResult::Payload { sha256, bytes }
     };
     let mut digests = Vec::with_capacity(output.attachments.len());
     for attachment in &output.attachments {
-        digests.push(persist_call(held, || durable.payloads.put(&attachment.data, now)).await?);
+        digests.push(persist_payload(durable, held, &attachment.data, now).await?);
     }
     fail::fail_point!("job.result_kept", |_| None);
     let mut digests = digests.into_iter();
@@ -193,9 +206,9 @@ async fn keep(durable: &Durable, held: &HeldJob, output: &Output) -> Option<Stor
 
 /// Tries until the store takes it: what a plugin has worked out is not lost for a disk that is full for a while.
 /// Nothing where the store is given up for good, or the host must end.
-async fn persist<T>(
+async fn persist<'a, T>(
     held: &HeldJob,
-    attempt: impl AsyncFn() -> Result<T, StoreError>,
+    attempt: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>,
 ) -> Option<T> {
     let mut wait = AGAIN.0;
     loop {
@@ -216,9 +229,15 @@ async fn persist<T>(
 }
 
 /// The same for payloads.
-async fn persist_call<T>(
+async fn persist_payload(
+    durable: &Durable,
     held: &HeldJob,
-    attempt: impl AsyncFn() -> Result<T, CallError>,
-) -> Option<T> {
-    persist(held, async || attempt().await.map_err(|error| StoreError::Other(error.to_string()))).await
+    data: &Bytes,
+    now: Time,
+) -> Option<Digest> {
+    let put = async || {
+        let put = durable.payloads.put(data, now).await;
+        put.map_err(|error| StoreError::Other(error.to_string()))
+    };
+    persist(held, || put().boxed()).await
 }

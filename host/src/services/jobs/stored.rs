@@ -43,9 +43,13 @@ pub(super) fn status_of(code: Code) -> Status {
 pub(super) fn record_of(job: &Job) -> Record {
     let (started_at, finished_at, generation, progress, outcome) = match &job.state {
         JobState::Pending { .. } => (None, None, None, 0.0, None),
-        JobState::Running { call, started_at } => {
-            (Some(*started_at), None, call.generation(), call.progress(), None)
-        }
+        JobState::Running { call, started_at } => (
+            Some(*started_at),
+            None,
+            call.generation(),
+            call.progress(),
+            None,
+        ),
         JobState::Ended(ended) => (
             ended.started_at,
             Some(ended.finished_at),
@@ -111,7 +115,7 @@ fn outcome_of(ended: &Ended) -> Result<StoredOutput, StoredError> {
 /// The attachments of an answer, without their bytes.
 pub(super) fn attachments_of(
     output: &Output,
-    digest: impl Fn(&Bytes) -> crate::names::Digest,
+    mut digest: impl FnMut(&Bytes) -> crate::names::Digest,
 ) -> Vec<StoredAttachment> {
     let attachments = output.attachments.iter();
     let stored = attachments.map(|attachment| StoredAttachment {

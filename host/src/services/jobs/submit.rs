@@ -15,9 +15,7 @@ use super::{Submitted, Terms};
 use crate::call::{Call, Payload};
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
-use crate::jobs::{
-    Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time,
-};
+use crate::jobs::{Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time};
 use crate::names::Digest;
 use crate::services::callbacks;
 
@@ -94,7 +92,8 @@ fn in_order(mut calls: Vec<Call>) -> Vec<Call> {
 }
 
 async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope>> {
-    let failed = |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
+    let failed =
+        |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
     check(durable, &call)?;
     match durable.payloads.prepare(&call.payload).await {
         Ok((sha256, data)) => {
@@ -139,7 +138,10 @@ fn entry(
         request_id: call.request_id.to_string(),
         plugin: call.plugin.clone(),
         mime_type: call.mime_type.clone(),
-        options: call.options.as_ref().map(|options| options.get().to_owned()),
+        options: call
+            .options
+            .as_ref()
+            .map(|options| options.get().to_owned()),
         image: Image {
             sha256: Some(sha256),
             bytes: call.payload.as_slice().len() as u64,
@@ -174,7 +176,9 @@ fn idempotency(
     };
     let not_before = terms.not_before.map(|time| time.to_rfc3339());
     let attempts = terms.max_attempts.unwrap_or(0).to_string();
-    let deadline = call.deadline.map(|deadline| deadline.as_millis().to_string());
+    let deadline = call
+        .deadline
+        .map(|deadline| deadline.as_millis().to_string());
     let said: [&[u8]; 9] = [
         call.plugin.as_str().as_bytes(),
         call.mime_type.as_bytes(),
@@ -260,7 +264,11 @@ fn record_of(job: NewJob) -> Record {
         options: job.options,
         image: job.image,
         priority: job.priority,
-        status: if claimed { Status::Running } else { Status::Pending },
+        status: if claimed {
+            Status::Running
+        } else {
+            Status::Pending
+        },
         attempt: claimed.into(),
         max_attempts: job.max_attempts,
         fence: claimed.into(),
