@@ -20,6 +20,7 @@ pub mod mutations;
 pub mod process;
 pub mod reload;
 pub mod source;
+pub mod submit;
 pub mod tools;
 pub mod wait;
 pub mod workers;

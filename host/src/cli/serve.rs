@@ -50,6 +50,8 @@ impl Serve {
             let _entered = control.enter();
             Signals::listen().map_err(unavailable)?
         };
+        #[cfg(feature = "failpoints")]
+        crate::failpoints::arm();
         let sources = self.common.sources(self.listen, self.state);
         let config = config::read(&sources)?;
         let logs = logs::start(&config.log);
