@@ -1,6 +1,7 @@
 //! The services of the chain, each of which knows only the next. None knows HTTP.
 
 mod analysis;
+pub mod callbacks;
 mod jobs;
 mod opening;
 mod plugins;
