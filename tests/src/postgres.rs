@@ -105,18 +105,27 @@ impl Postgres {
         format!("postgres://{SUPERUSER}@127.0.0.1:{port}/postgres")
     }
 
-    /// A new database, by its url.
+    /// A new database, by its url. It is gone when another is made and this process is no more.
     pub fn database(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        self.tidy();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let (process, next) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let name = format!("test_{process}_{next}_{}", now.as_micros());
         self.query(&format!("CREATE DATABASE {name}"));
-        let base = self
-            .url
-            .strip_suffix("/postgres")
-            .expect("it ends like that");
-        format!("{base}/{name}")
+        let base = self.url.strip_suffix("/postgres");
+        format!("{}/{name}", base.expect("it ends like that"))
+    }
+
+    /// Each database takes several megabytes.
+    fn tidy(&self) {
+        let all = self.query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'");
+        let process = |name: &str| Some(Process(name.split('_').nth(1)?.parse().ok()?));
+        let is_left = |name: &&str| process(name).is_some_and(|it| !it.is_alive());
+        for name in all.lines().filter(is_left) {
+            // Somebody else may be at it.
+            try_query(&self.url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
     }
 
     /// What the maintenance database says to this, a line a row.
