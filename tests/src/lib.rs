@@ -17,6 +17,7 @@ pub mod inotify;
 pub mod lanes;
 pub mod load;
 pub mod mutations;
+pub mod postgres;
 pub mod process;
 pub mod reload;
 pub mod source;
