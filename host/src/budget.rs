@@ -77,6 +77,14 @@ impl Reservation {
         self.bytes -= spare;
     }
 
+    /// Hands over `bytes` of its own, or as many as it has: they are given back by themselves.
+    pub fn split_off(&mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        let budget = self.budget.clone();
+        Self { budget, bytes }
+    }
+
     /// How many bytes it holds.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -110,6 +118,16 @@ mod tests {
         first.shrink_to(7);
         assert_eq!((first.bytes(), budget.in_flight()), (7, 7));
         drop(first);
+        assert_eq!(budget.in_flight(), 0);
+        let mut whole = budget.reserve(10).unwrap();
+        let part = whole.split_off(3);
+        assert_eq!(
+            (whole.bytes(), part.bytes(), budget.in_flight()),
+            (7, 3, 10)
+        );
+        assert_eq!(whole.split_off(8).bytes(), 7);
+        assert_eq!((whole.bytes(), budget.in_flight()), (0, 3));
+        drop(part);
         assert_eq!(budget.in_flight(), 0);
         budget.reserve(11).unwrap_err();
         budget.reserve(u64::MAX).unwrap_err();

@@ -51,6 +51,22 @@ impl ToolRunner {
         }
     }
 
+    /// Checks a call that is to be carried out later, as far as that can be told now: a plugin that cannot be called
+    /// now may be then.
+    ///
+    /// # Errors
+    /// The envelope of what is wrong with it.
+    pub fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
+        let check = || {
+            validation::input(call, self.limits)?;
+            let plugin = self.registry.get_plugin(call.plugin.as_str())?;
+            plugin.suits(&call.mime_type, call.options.as_deref())
+        };
+        let checked = std::panic::catch_unwind(AssertUnwindSafe(check));
+        let checked = checked.unwrap_or_else(|payload| Err(internal(&*payload)));
+        checked.map_err(|error| enveloped(&error, call))
+    }
+
     /// Everything that can be told before the plugin is touched.
     fn find(&self, call: &Call) -> Result<(Arc<Plugin>, Look), CallError> {
         validation::input(call, self.limits)?;

@@ -3,6 +3,7 @@
 mod lane;
 mod payload;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub struct Call {
     pub deadline: Option<Duration>,
     /// Its share of the bytes that the host bears, given back when nobody holds the call any more.
     pub held: Option<Reservation>,
+    /// Who hears what its plugin tells on its way, if anybody does.
+    pub ear: Option<Arc<dyn Ear>>,
     cancelled: AtomicBool,
     gone: Notify,
     progress: AtomicU32,
@@ -55,6 +58,7 @@ impl Call {
             options: None,
             deadline: None,
             held: None,
+            ear: None,
             cancelled: AtomicBool::new(false),
             gone: Notify::new(),
             progress: AtomicU32::new(0),
@@ -108,12 +112,24 @@ impl Call {
             fraction.clamp(0.0, 1.0)
         };
         self.progress.store(fraction.to_bits(), Ordering::Relaxed);
+        if let Some(ear) = &self.ear {
+            ear.progress(fraction);
+        }
     }
 
     /// The share that is done, 0 to 1.
     pub fn progress(&self) -> f32 {
         f32::from_bits(self.progress.load(Ordering::Relaxed))
     }
+}
+
+/// Whoever follows a call. Must not block: what a plugin tells comes between two steps of its work.
+pub trait Ear: fmt::Debug + Send + Sync {
+    /// So much is done, 0 to 1.
+    fn progress(&self, fraction: f32);
+
+    /// A line for the log, of a level such as `info`.
+    fn line(&self, level: &'static str, message: &str);
 }
 
 /// The id of calls that no request has made.

@@ -4,7 +4,7 @@
 //! Every struct is taken apart and put together with all its fields: a new setting must say here
 //! which of the two it is, or this does not compile.
 
-use super::{Config, Jobs, Log, Plugins, Retention, Server, Workers};
+use super::{Config, Jobs, Log, Plugins, Server, Workers};
 
 impl Config {
     /// The settings that hold from now on in a host that runs with `self`, when its sources say
@@ -113,14 +113,29 @@ impl Workers {
 impl Jobs {
     fn adopt(&self, fresh: Jobs, waits: &mut Waits) -> Jobs {
         let Jobs {
-            retention: Retention { age, count },
+            store,
+            payloads,
+            postgres_ca,
+            retention,
+            attempts,
+            backoff,
+            lease,
+            patience,
+            callbacks,
+            s3: _,
         } = fresh;
-        let running = &self.retention;
         Jobs {
-            retention: Retention {
-                age: waits.keep("jobs.retention.age", &running.age, &age),
-                count: waits.keep("jobs.retention.count", &running.count, &count),
-            },
+            store: waits.keep("jobs.store", &self.store, &store),
+            payloads: waits.keep("jobs.payloads", &self.payloads, &payloads),
+            postgres_ca: waits.keep("jobs.postgres_ca", &self.postgres_ca, &postgres_ca),
+            retention,
+            attempts,
+            backoff,
+            lease: waits.keep("jobs.lease", &self.lease, &lease),
+            patience,
+            callbacks,
+            // No key of its own: it goes with the place of the payloads.
+            s3: self.s3.clone(),
         }
     }
 }

@@ -11,6 +11,7 @@ use toml::de::{DeTable, Deserializer};
 
 use super::error::{ConfigError, InFile, Problem};
 use super::layer::Layer;
+use super::masked::masked;
 use super::places::{Place, Places};
 
 /// Some editors begin a file with this, and nobody sees it; it would count as a column.
@@ -56,6 +57,8 @@ impl Document {
 struct Text {
     path: PathBuf,
     text: String,
+    /// The text as reports may show it.
+    shown: String,
 }
 
 impl Text {
@@ -67,7 +70,8 @@ impl Text {
         };
         let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let text = Self { path, text };
+        let shown = masked(&text, &Places::default());
+        let text = Self { path, text, shown };
         match str::from_utf8(bytes) {
             Ok(_) => Ok(text),
             Err(error) => {
@@ -77,9 +81,10 @@ impl Text {
         }
     }
 
-    fn parse(self) -> Result<Document, ConfigError> {
+    fn parse(mut self) -> Result<Document, ConfigError> {
         let (tree, errors) = DeTable::parse_recoverable(&self.text);
         let places = Places::of(tree.get_ref());
+        self.shown = masked(&self.text, &places);
         if let Some(error) = errors.first() {
             return Err(self.syntax_fault(&places, error));
         }
@@ -106,7 +111,7 @@ impl Text {
     fn syntax_fault(&self, places: &Places, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or_default();
         let place = places.around(&span);
-        let found = self.text.get(span.clone()).unwrap_or_default();
+        let found = self.shown.get(span.clone()).unwrap_or_default();
         let text = match error.message() {
             message if found.is_empty() => message.to_owned(),
             // The parser guesses by the first letter: for `info` it misses the number `inf`.
@@ -127,7 +132,7 @@ impl Text {
             problem,
             line,
             column,
-            text: NamedSource::new(name, self.text.clone()).with_language("TOML"),
+            text: NamedSource::new(name, self.shown.clone()).with_language("TOML"),
             span: span.clone().into(),
         }))
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Problem};
@@ -19,7 +20,7 @@ const CONFIG: &str = "BULKHEAD_CONFIG";
 const STATE: &str = "BULKHEAD_STATE";
 
 /// The variables that were set when we started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
@@ -73,6 +74,16 @@ impl Environment {
         set.collect()
     }
 
+    /// The variables whose names begin so, with their values.
+    pub(super) fn beginning_with(
+        &self,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
+        let ours = self.0.keys().filter(|name| name.starts_with(prefix));
+        let names: Vec<_> = ours.cloned().map(VariableName).collect();
+        self.handed(&names)
+    }
+
     /// What the variables say, one layer each, the weakest first.
     pub(super) fn layers(&self) -> Result<Vec<Layer>, ConfigError> {
         let known = known();
@@ -101,6 +112,13 @@ impl Environment {
         self.get(name)
             .map(Path::new)
             .filter(|path| path.is_absolute())
+    }
+}
+
+/// Values may be secrets: only the names are shown.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -121,6 +121,18 @@ pub enum Problem {
         "`inline` needs `lane = \"in-process\"`: a worker's code never runs on the calling task"
     )]
     InlineWorker,
+    /// Messages that nobody could tell from a stranger's.
+    #[error(
+        "whoever is told of a job must be able to tell that it was this host: set `secret` in [jobs.callbacks] to \
+         `whsec_` and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them"
+    )]
+    Unsigned,
+    /// Payloads that only one of several hosts would have.
+    #[error(
+        "\"files\" are on one machine, and the hosts that share a PostgreSQL store may be on several: write \
+         \"database\", \"s3://bucket/prefix\", or the absolute path of a folder that all of them share"
+    )]
+    LocalPayloads,
     /// Strangers could reach us.
     #[error(
         "{0} can be reached from other machines, and there are no tokens yet to keep strangers out: use a loopback \

@@ -5,17 +5,19 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::layer::{
-    JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys, WorkersKeys,
+    CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys,
+    WorkersKeys,
 };
 
 /// The tables whose keys are known by name, in the order of the documentation.
-pub(super) const TABLES: [&[&str]; 7] = [
+pub(super) const TABLES: [&[&str]; 8] = [
     &["server"],
     &["plugins"],
     &["plugins", "defaults"],
     &["workers"],
     &["jobs"],
     &["jobs", "retention"],
+    &["jobs", "callbacks"],
     &["log"],
 ];
 
@@ -29,6 +31,7 @@ pub(super) fn of(path: &[&str]) -> Option<&'static [&'static str]> {
         ["workers"] => fields::<WorkersKeys>(),
         ["jobs"] => fields::<JobsKeys>(),
         ["jobs", "retention"] => fields::<RetentionKeys>(),
+        ["jobs", "callbacks"] => fields::<CallbacksKeys>(),
         ["log"] => fields::<LogKeys>(),
         _ => None,
     }

@@ -9,7 +9,10 @@ use super::grants::{AbsolutePath, VariableName};
 use super::scalar::{Address, Level, Name, Settings};
 use super::units::{ByteSize, Span};
 use super::within::Within;
-use super::{LaneKind, LogFormat, PlatformKind, Sandbox, UidRange};
+use super::{
+    HostPattern, LaneKind, LogFormat, PayloadPlace, PlatformKind, Sandbox, Secret, StorePlace,
+    UidRange,
+};
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 60 * 60 * SECOND;
@@ -101,7 +104,15 @@ pub(super) struct WorkersKeys {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct JobsKeys {
+    pub(super) store: Option<StorePlace>,
+    pub(super) payloads: Option<PayloadPlace>,
+    pub(super) postgres_ca: Option<AbsolutePath>,
     pub(super) retention: RetentionKeys,
+    pub(super) attempts: Option<Within<u64, 1, 100>>,
+    pub(super) backoff: Option<Within<Span, 10, HOUR>>,
+    pub(super) lease: Option<Within<Span, SECOND, HOUR>>,
+    pub(super) patience: Option<Within<Span, SECOND, { 365 * DAY }>>,
+    pub(super) callbacks: CallbacksKeys,
 }
 
 /// `[jobs.retention]`
@@ -110,6 +121,18 @@ pub(super) struct JobsKeys {
 pub(super) struct RetentionKeys {
     pub(super) age: Option<Within<Span, SECOND, { 3_650 * DAY }>>,
     pub(super) count: Option<Within<u64, 1, 100_000_000>>,
+    pub(super) payloads: Option<Within<Span, SECOND, { 30 * DAY }>>,
+}
+
+/// `[jobs.callbacks]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CallbacksKeys {
+    pub(super) hosts: Option<Vec<HostPattern>>,
+    pub(super) secret: Option<Secret>,
+    pub(super) internal: Option<bool>,
+    pub(super) attempts: Option<Within<u64, 1, 100>>,
+    pub(super) timeout: Option<Within<Span, 100, { 300 * SECOND }>>,
 }
 
 /// `[log]`

@@ -14,8 +14,10 @@ mod document;
 mod environment;
 mod error;
 mod grants;
+mod jobs;
 mod keys;
 mod layer;
+mod masked;
 mod places;
 mod plugin;
 mod resolve;
@@ -28,6 +30,9 @@ mod workers;
 
 pub use environment::Environment;
 pub use error::{ConfigError, InFile, Problem};
+pub use jobs::{
+    Callbacks, HostPattern, Jobs, PayloadPlace, PostgresUrl, Retention, Secret, StorePlace,
+};
 pub use plugin::{LaneKind, PluginConfig};
 pub use sources::{Overrides, Sources, read};
 pub use units::{BadUnit, ByteSize, Span};
@@ -146,31 +151,6 @@ impl Default for Plugins {
             keep: 3,
             defaults: PluginConfig::default(),
             named: BTreeMap::new(),
-        }
-    }
-}
-
-/// What becomes of jobs that ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Jobs {
-    /// How long they can be looked up.
-    pub retention: Retention,
-}
-
-/// A job is forgotten as soon as either limit is passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// For how long after its end. Default: 1 h, as jobs live in memory.
-    pub age: Span,
-    /// How many are kept. Default: 10,000.
-    pub count: usize,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            age: Span::seconds(60 * 60),
-            count: 10_000,
         }
     }
 }

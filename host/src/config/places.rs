@@ -9,6 +9,7 @@ use super::keys;
 use crate::names::nearest;
 
 /// Every key of a file, in the order of its lines.
+#[derive(Default)]
 pub(super) struct Places(Vec<Place>);
 
 /// One key.
@@ -52,6 +53,18 @@ impl Places {
             .iter()
             .filter(|place| holds(&place.key) || holds(&place.value))
             .max_by_key(|place| place.path.len())
+    }
+
+    /// Where the values of keys of these names stand, whatever table they are in.
+    pub(super) fn values_of(&self, names: &[&str]) -> impl Iterator<Item = Range<usize>> {
+        let is_named = |place: &&Place| {
+            let name = place.path.last();
+            name.is_some_and(|name| names.contains(&name.as_str()))
+        };
+        self.0
+            .iter()
+            .filter(is_named)
+            .map(|place| place.value.clone())
     }
 
     /// The key at `path`.

@@ -4,10 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::grants::AbsolutePath;
-use super::layer::{JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, ServerKeys, WorkersKeys};
+use super::layer::{
+    CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys,
+    WorkersKeys,
+};
 use super::scalar::Name;
 use super::within::Within;
-use super::{Config, ConfigError, Environment, Jobs, Log, PluginConfig, Plugins, Server, Workers};
+use super::{
+    Callbacks, Config, ConfigError, Environment, Jobs, Log, PayloadPlace, PluginConfig, Plugins,
+    Retention, Server, StorePlace, Workers,
+};
 
 /// The weakest of `layers` comes first. Of `environment` are the values of what plugins are handed.
 pub(super) fn resolve(
@@ -27,6 +33,7 @@ pub(super) fn resolve(
     for layer in layers {
         config.plugins.overlay_named(layer, environment)?;
     }
+    config.jobs.complete(layers, environment)?;
     Ok(config)
 }
 
@@ -131,8 +138,46 @@ impl Workers {
 
 impl Jobs {
     fn overlay(&mut self, keys: &JobsKeys) {
-        set(&mut self.retention.age, value(keys.retention.age));
-        set(&mut self.retention.count, count(keys.retention.count));
+        let postgres_ca = keys.postgres_ca.clone().map(|path| Some(path.0));
+        set(&mut self.store, keys.store.clone());
+        set(&mut self.payloads, keys.payloads.clone());
+        set(&mut self.postgres_ca, postgres_ca);
+        set(&mut self.attempts, number(keys.attempts));
+        set(&mut self.backoff, value(keys.backoff));
+        set(&mut self.lease, value(keys.lease));
+        set(&mut self.patience, value(keys.patience));
+        self.retention.overlay(&keys.retention);
+        self.callbacks.overlay(&keys.callbacks);
+    }
+
+    /// What follows from the place of the jobs and of their payloads.
+    fn complete(&mut self, layers: &[Layer], environment: &Environment) -> Result<(), ConfigError> {
+        let is_said = layers.iter().any(|layer| layer.jobs.payloads.is_some());
+        if !is_said && matches!(self.store, StorePlace::Postgres(_)) {
+            self.payloads = PayloadPlace::Database;
+        }
+        if matches!(self.payloads, PayloadPlace::S3(_)) {
+            self.s3 = environment.beginning_with("AWS_")?;
+        }
+        Ok(())
+    }
+}
+
+impl Retention {
+    fn overlay(&mut self, keys: &RetentionKeys) {
+        set(&mut self.age, value(keys.age));
+        set(&mut self.count, count(keys.count));
+        set(&mut self.payloads, value(keys.payloads));
+    }
+}
+
+impl Callbacks {
+    fn overlay(&mut self, keys: &CallbacksKeys) {
+        set(&mut self.hosts, keys.hosts.clone());
+        set(&mut self.secret, keys.secret.clone().map(Some));
+        set(&mut self.internal, keys.internal);
+        set(&mut self.attempts, number(keys.attempts));
+        set(&mut self.timeout, value(keys.timeout));
     }
 }
 
@@ -160,4 +205,8 @@ fn value<T, const MIN: u64, const MAX: u64>(within: Option<Within<T, MIN, MAX>>)
 
 fn count<const MIN: u64, const MAX: u64>(within: Option<Within<u64, MIN, MAX>>) -> Option<usize> {
     value(within).map(|count| usize::try_from(count).expect("limits of counts fit 32 bits"))
+}
+
+fn number<const MIN: u64, const MAX: u64>(within: Option<Within<u64, MIN, MAX>>) -> Option<u32> {
+    value(within).map(|number| u32::try_from(number).expect("limits of numbers fit 32 bits"))
 }

@@ -8,7 +8,9 @@ use super::error::Problem;
 use super::layer::{Layer, PluginsKeys, ServerKeys};
 use super::resolve::resolve;
 use super::scalar::{Address, Name};
-use super::{Config, ConfigError, Environment, LaneKind, PluginConfig};
+use super::{
+    Config, ConfigError, Environment, Jobs, LaneKind, PayloadPlace, PluginConfig, StorePlace,
+};
 use crate::names::PluginName;
 
 /// The file that is read, if it is there, when none is named.
@@ -55,8 +57,11 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     if !config.server.insecure && !is_local(config.server.listen) {
         return Err(sources.exposed(document.as_ref(), config.server.listen));
     }
-    match inline_worker(&config) {
-        Some(plugin) => Err(sources.inline_worker(document.as_ref(), plugin)),
+    if let Some(plugin) = inline_worker(&config) {
+        return Err(sources.inline_worker(document.as_ref(), plugin));
+    }
+    match config.jobs.fault() {
+        Some((path, problem)) => Err(sources.blame(document.as_ref(), path, problem)),
         None => Ok(config),
     }
 }
@@ -88,14 +93,21 @@ impl Sources {
     /// Blames the source that the address came from.
     fn exposed(&self, document: Option<&Document>, listen: SocketAddr) -> ConfigError {
         let problem = Problem::Exposed(listen);
-        let flag = self.overrides.listen.map(|_| "--listen".to_owned());
-        match (
-            flag.or_else(|| self.environment.setter(&["server", "listen"])),
-            document,
-        ) {
-            (None, Some(document)) => document.fault_at(&["server", "listen"], problem),
+        match self.overrides.listen {
+            Some(_) => ConfigError::Given {
+                name: "--listen".to_owned(),
+                problem,
+            },
+            None => self.blame(document, &["server", "listen"], problem),
+        }
+    }
+
+    /// Blames the source that the key at `path` came from, if not from a flag.
+    fn blame(&self, document: Option<&Document>, path: &[&str], problem: Problem) -> ConfigError {
+        match (self.environment.setter(path), document) {
+            (None, Some(document)) => document.fault_at(path, problem),
             (name, _) => ConfigError::Given {
-                name: name.unwrap_or_else(|| "server.listen".to_owned()),
+                name: name.unwrap_or_else(|| path.join(".")),
                 problem,
             },
         }
@@ -126,6 +138,19 @@ impl Sources {
                 problem,
             },
         }
+    }
+}
+
+impl Jobs {
+    /// What is wrong between keys, and which of them is to be mended.
+    fn fault(&self) -> Option<(&'static [&'static str], Problem)> {
+        let is_shared = matches!(self.store, StorePlace::Postgres(_));
+        if is_shared && self.payloads == PayloadPlace::Files {
+            return Some((&["jobs", "payloads"], Problem::LocalPayloads));
+        }
+        let callbacks = &self.callbacks;
+        let unsigned = !callbacks.hosts.is_empty() && callbacks.secret.is_none();
+        unsigned.then_some((&["jobs", "callbacks", "hosts"], Problem::Unsigned))
     }
 }
 

@@ -100,8 +100,15 @@ impl FromStr for Span {
     }
 }
 
+/// Months and years have no length that anybody would recognise: `365d` stays `365days`.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY: u64 = 24 * 60 * 60;
+
+        let seconds = self.0.as_secs();
+        if seconds > DAY && seconds.is_multiple_of(DAY) && self.0.subsec_nanos() == 0 {
+            return write!(f, "{}days", seconds / DAY);
+        }
         write!(f, "{}", humantime::format_duration(self.0))
     }
 }

@@ -58,6 +58,11 @@ kinds! {
     FolderFine, "folder_fine", Notable, "the plugins folder can be used again";
     ConfigurationApplied, "configuration_applied", Notable, "a changed configuration is in force";
     ConfigurationRejected, "configuration_rejected", Worrying, "a changed configuration is refused, and the old one stays in force";
+    JobFailed, "job_failed", Notable, "a job has failed";
+    JobCancelled, "job_cancelled", Notable, "a job was cancelled";
+    JobRetrying, "job_retrying", Notable, "an attempt of a job came to nothing, and there will be another";
+    JobsTakenOver, "jobs_taken_over", Worrying, "jobs wait again that their host has left";
+    StoreFailed, "store_failed", Worrying, "the job store cannot be trusted any more";
     HostReady, "host_ready", Notable, "the host is ready";
     HostStopping, "host_stopping", Notable, "the host stops";
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::status;
 use crate::envelope::{self, Envelope};
-use crate::error::CallError;
+use crate::error::{CallError, Traceback};
 use crate::services::Refusal;
 
 /// The header with the id of the job that a call was.
@@ -23,7 +23,13 @@ pub(super) struct Failure {
     job: Option<Uuid>,
     // The rest of the body is not waited for, so that no other request can follow.
     closes: bool,
+    // Of the host's own, which nobody has told the log of.
+    fault: Option<Traceback>,
 }
+
+/// In the extensions of an answer: what the log is to say of it.
+#[derive(Clone)]
+pub(super) struct Fault(pub(super) Traceback);
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
@@ -32,6 +38,7 @@ impl From<CallError> for Failure {
             envelope,
             job: None,
             closes: leaves_body_unread(&error),
+            fault: fault(&error),
         }
     }
 }
@@ -42,6 +49,18 @@ impl From<Refusal> for Failure {
             envelope,
             job,
             closes: false,
+            fault: None,
+        }
+    }
+}
+
+impl From<Box<Envelope>> for Failure {
+    fn from(envelope: Box<Envelope>) -> Self {
+        Self {
+            envelope,
+            job: None,
+            closes: false,
+            fault: None,
         }
     }
 }
@@ -60,6 +79,9 @@ impl IntoResponse for Failure {
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(fault) = self.fault {
+            response.extensions_mut().insert(Fault(fault));
         }
         response
     }
@@ -87,6 +109,14 @@ pub(super) fn name_job(response: &mut Response, job: Uuid) {
 fn whole_seconds(delay: Duration) -> u64 {
     let begun = u64::from(delay.subsec_nanos() > 0);
     delay.as_secs().saturating_add(begun).max(1)
+}
+
+/// What only the log may say of an error: services have told it of theirs already, which come as envelopes.
+fn fault(error: &CallError) -> Option<Traceback> {
+    match error {
+        CallError::Internal { traceback } => Some(traceback.clone()),
+        _ => None,
+    }
 }
 
 /// Whether an error stands for a body that was given up on its way in.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::{debug, error};
 
-use super::answer::Failure;
+use super::answer::{Failure, Fault};
 use super::request_id::{self, RequestId};
 use crate::error::CallError;
 
@@ -36,8 +36,9 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
     };
     request.extensions_mut().insert(id.clone());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let answer = answered.unwrap_or_else(|payload| panicked(&*payload, &id));
+    let answer = answered.unwrap_or_else(|payload| panicked(&*payload));
     let mut answer = enveloped(answer, &asked).await;
+    tell_fault(&mut answer, &id);
     answer.headers_mut().insert(request_id::HEADER, id.header());
     let (status, request) = (answer.status().as_u16(), id.text());
     let Asked { method, path } = asked;
@@ -46,12 +47,19 @@ pub(super) async fn surround(mut request: Request, next: Next) -> Response {
 }
 
 /// A panic here is the host's own: those of plugins end at their guard.
-fn panicked(payload: &(dyn Any + Send), id: &RequestId) -> Response {
+fn panicked(payload: &(dyn Any + Send)) -> Response {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let traceback = format!("panic: {}", text.unwrap_or("without text"));
-    error!(request = %id.text(), traceback, "a handler panicked");
     Failure::from(CallError::internal(traceback)).into_response()
+}
+
+/// The answer says that the log has it.
+fn tell_fault(answer: &mut Response, id: &RequestId) {
+    if let Some(Fault(traceback)) = answer.extensions_mut().remove() {
+        let traceback = traceback.as_str();
+        error!(request = %id.text(), traceback, "a request met a fault of the host's own");
+    }
 }
 
 /// Every answer of ours is JSON; an error that is not was made by a library.

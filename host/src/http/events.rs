@@ -1,36 +1,25 @@
 //! What happens, as server-sent events: live, from the last one that a client has seen, or all that is kept.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use std::vec::IntoIter;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
-use axum::response::sse::{Event as Frame, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use axum::response::sse::Event as Frame;
 use futures_util::stream;
 use serde_json::json;
 
 use super::analyze::fields;
 use super::answer::Failure;
 use super::query::{self, KIND};
-use super::server::Endless;
-use super::{Api, ServerState};
+use super::{Api, ServerState, sse};
 use crate::error::CallError;
 use crate::events::{Batch, Cursor, EventLog, Kind, Told};
 use crate::names::PluginName;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Asks nginx, and those who follow it, to pass on what comes when it comes.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const PARAMETERS: [&str; 3] = ["last_event_id", "plugin", "kind"];
-
-/// How long a client waits before it comes back.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often a client hears that there is nothing to hear.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// `GET /v1/events`
 pub(super) async fn follow(
@@ -40,7 +29,7 @@ pub(super) async fn follow(
 ) -> Result<Response, Failure> {
     let wanted = read(&uri)?;
     let log = api.services.events;
-    let resumed = last_event_id(&headers)?.or(wanted.cursor);
+    let resumed = sse::last_event_id(&headers)?.or(wanted.cursor);
     let reader = Reader {
         cursor: resumed.unwrap_or_else(|| log.end()),
         log,
@@ -51,15 +40,9 @@ pub(super) async fn follow(
     };
     let frames = stream::unfold(reader, async |mut reader| {
         let frame = reader.next().await?;
-        Some((Ok::<_, Infallible>(frame), reader))
+        Some((frame, reader))
     });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    let mut answer = Sse::new(frames).keep_alive(keep_alive).into_response();
-    let headers = answer.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    answer.extensions_mut().insert(Endless);
-    Ok(answer)
+    Ok(sse::answer(frames))
 }
 
 /// What a client asks for in its query.
@@ -116,18 +99,6 @@ fn kinds(words: &str) -> Result<BTreeSet<Kind>, CallError> {
         .collect()
 }
 
-/// What a client that lost its connection says of itself when it comes back.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, CallError> {
-    let mut given = headers.get_all(LAST_EVENT_ID).iter();
-    let (first, second) = (given.next(), given.next());
-    if second.is_some() {
-        let problem = "there are two Last-Event-ID headers";
-        return Err(CallError::malformed(problem));
-    }
-    let cursor = first.map(|id| String::from_utf8_lossy(id.as_bytes()).parse());
-    cursor.transpose().map_err(CallError::malformed)
-}
-
 /// Reads the log for one client, and no faster than that takes it: what it does not take in time is forgotten.
 struct Reader {
     log: Arc<EventLog>,
@@ -177,7 +148,7 @@ impl Reader {
 
     /// Says where the client stands, so that one that is cut off before the first event misses none.
     fn greeting(&self) -> Frame {
-        let frame = Frame::default().retry(RETRY);
+        let frame = Frame::default().retry(sse::RETRY);
         match self.cursor {
             Cursor::Start => frame,
             Cursor::After(id) => frame.id(id.to_string()),

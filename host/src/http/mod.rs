@@ -13,6 +13,7 @@ mod plugins;
 mod query;
 mod request_id;
 mod server;
+mod sse;
 mod status;
 
 use std::sync::Arc;
@@ -65,7 +66,13 @@ struct Api {
 pub fn router(services: Services, limits: HttpLimits) -> Router {
     let routes = Router::new()
         .route("/v1/analyze", post(analyze::analyze))
-        .route("/v1/jobs/{id}", get(jobs::look_up))
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/batch", post(jobs::submit_batch))
+        .route("/v1/jobs/{id}", get(jobs::look_up).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/retry", post(jobs::retry))
+        .route("/v1/jobs/{id}/events", get(jobs::follow))
+        .route("/v1/jobs/{id}/result", get(jobs::result))
+        .route("/v1/jobs/{id}/attachments/{name}", get(jobs::attachment))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::look_up))
         .route("/v1/plugins/{name}/enable", post(plugins::enable))

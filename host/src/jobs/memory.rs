@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::live::{Job, JobState};
-use crate::call::Call;
+use crate::call::{Call, Payload};
 use crate::envelope::Envelope;
 use crate::validation::Output;
 
@@ -75,6 +75,24 @@ impl MemoryStore {
         shard.ended.push_back(id);
         shard.bytes += weight;
         shard.forget(self.retention, Utc::now());
+    }
+
+    /// Tells the call of a job that nobody waits for it any more.
+    pub fn cancel(&self, id: Uuid) {
+        if let Some(call) = self.shard(id).jobs.get(&id).and_then(Job::unfinished) {
+            call.cancel();
+        }
+    }
+
+    /// The bytes of an attachment of a job, by its place.
+    pub fn attachment(&self, id: Uuid, index: usize) -> Option<Payload> {
+        let shard = self.shard(id);
+        let JobState::Ended(ended) = &shard.jobs.get(&id)?.state else {
+            return None;
+        };
+        let output = ended.outcome.as_ref().ok()?;
+        let attachment = output.attachments.get(index)?;
+        Some(Payload::Heap(attachment.data.clone()))
     }
 
     /// A job as it is now.
@@ -145,7 +163,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::call::{Payload, RawOutput};
+    use crate::call::RawOutput;
     use crate::error::CallError;
     use crate::names::PluginName;
     use crate::validation::{OutputRules, SchemaCheck};

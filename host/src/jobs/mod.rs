@@ -9,7 +9,7 @@ mod store;
 
 pub use live::{Ended, Job, JobState};
 pub use memory::{MemoryStore, Retention};
-pub use payloads::{PayloadError, PayloadStore, digest_of};
+pub use payloads::{FilePayloads, ObjectPayloads, PayloadError, PayloadStore, digest_of};
 pub use record::{
     Callback, Image, Kind, Lease, Priority, Record, Status, StoredAttachment, StoredError,
     StoredOutcome, StoredOutput, StoredResult, Time,

@@ -31,7 +31,8 @@ impl Source {
 }
 
 /// A line by way of the SDK.
-pub(in crate::lane) fn line(source: &Source, level: Level, message: &str) {
+pub(in crate::lane) fn line(call: &Call, level: Level, message: &str) {
+    let source = &Source::of(call);
     let message = &message[..message.floor_char_boundary(MAX_LINE)];
     let (request, job, plugin) = (&*source.request, source.job, source.plugin.as_str());
     match level {
@@ -39,6 +40,18 @@ pub(in crate::lane) fn line(source: &Source, level: Level, message: &str) {
         Level::Warn => warn!(target: "plugin", request, %job, plugin, "{message}"),
         Level::Info => info!(target: "plugin", request, %job, plugin, "{message}"),
         Level::Debug => debug!(target: "plugin", request, %job, plugin, "{message}"),
+    }
+    if let Some(ear) = &call.ear {
+        ear.line(word(level), message);
+    }
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
     }
 }
 

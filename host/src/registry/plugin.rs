@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use super::generation::{Declaration, Generation, OpenPlugin};
@@ -131,6 +132,19 @@ impl Plugin {
             seen: Arc::as_ptr(&served.stable).addr(),
             is_inline: serving.is_some_and(|serving| serving.lane.is_inline()),
         })
+    }
+
+    /// Whether it takes pictures of this type and these options, as far as its stable generation can tell now.
+    ///
+    /// # Errors
+    /// `unsupported_mime_type`, `invalid_options`.
+    pub fn suits(&self, mime_type: &str, options: Option<&RawValue>) -> Result<(), CallError> {
+        let Some(stable) = self.stable() else {
+            return Ok(());
+        };
+        stable.accepts(mime_type)?;
+        let serving = stable.serving_now();
+        serving.map_or(Ok(()), |serving| serving.options.check(options))
     }
 
     /// Whether it may be called right now.

@@ -121,8 +121,20 @@ impl AnalysisService {
         requests: Vec<AnalysisRequest>,
         terms: Terms,
     ) -> Result<Vec<Result<Submitted, Box<Envelope>>>, CallError> {
-        let _ = (requests, terms);
-        todo!()
+        let mut calls = Vec::with_capacity(requests.len());
+        let mut refused = Vec::new();
+        for (index, request) in requests.into_iter().enumerate() {
+            match self.call(request) {
+                Ok(call) => calls.push(call),
+                Err(error) => refused.push((index, Box::new(Envelope::new(&error, None)))),
+            }
+        }
+        let mut outcomes = self.jobs.submit_jobs(calls, terms).await?;
+        // In the order of their places, so that each finds its own.
+        for (index, envelope) in refused {
+            outcomes.insert(index, Err(envelope));
+        }
+        Ok(outcomes)
     }
 
     /// Memory for an image of `bytes` bytes: that of the plugin's lane where it has any to give, so

@@ -1,11 +1,12 @@
 //! The services of the chain, each of which knows only the next. None knows HTTP.
 
 mod analysis;
+pub mod callbacks;
 mod jobs;
 mod opening;
 mod plugins;
 pub mod rollout;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
-pub use jobs::{Follower, JobEvent, JobEventKind, JobManagementService, Submitted, Terms};
+pub use jobs::{Follower, JobEvent, JobEventKind, JobManagementService, Keeping, Submitted, Terms};
 pub use plugins::PluginManagementService;

@@ -149,6 +149,37 @@ impl PluginManagementService {
         self.registry.place(plugin, bytes)
     }
 
+    /// Checks a call that is to be carried out later, as far as that can be told now.
+    ///
+    /// # Errors
+    /// The envelope of what is wrong with it.
+    pub fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
+        self.runner.check(call)
+    }
+
+    /// The plugins that can be called now, each with its number of calls at a time.
+    pub fn callable(&self) -> Vec<(PluginName, usize)> {
+        let plugins = self.registry.plugins();
+        let callable = plugins
+            .iter()
+            .filter(|it| !it.is_leaving() && it.can_serve().is_ok());
+        let named = callable.filter_map(|plugin| {
+            let concurrency = plugin.stable()?.config().concurrency;
+            Some((plugin.name().clone(), concurrency))
+        });
+        named.collect()
+    }
+
+    /// Why a plugin cannot be called; where it can after all, that it could not for too long.
+    pub fn absence(&self, name: &PluginName) -> CallError {
+        match self.registry.get_plugin(name.as_str()) {
+            Err(error) => error,
+            Ok(plugin) => plugin.can_serve().err().unwrap_or_else(|| {
+                CallError::unavailable("it could not be called for too long".to_owned())
+            }),
+        }
+    }
+
     /// Runs one call, through the runner.
     ///
     /// # Errors

@@ -9,14 +9,17 @@ fn every_setting_is_taken_over_or_waits() {
     check_adopted(
         "",
         EVERYTHING,
-        "default=qr; preload=0; keep=100; level=warn,bulkhead=trace; lane=InProcess; deadline=1h 30m; \
+        "default=qr; preload=0; keep=100; age=1s; count=5; unused=30days; attempts=100; backoff=10ms; patience=365days; \
+         hosts=[HostPattern(Name(\"example.com\")), HostPattern(Below(\".example.org\")), HostPattern(Address(::1))]; \
+         secret=Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); internal=true; \
+         callback_attempts=1; timeout=5m; level=warn,bulkhead=trace; lane=InProcess; deadline=1h 30m; \
          concurrency=1000; queue=0; inline=true; required=true; settings={\"a\":1}; max_output=4KiB; \
          check_output=false; memory=16MiB; open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; \
          recycle=1; grace=0s; canary=90; canary_window=1s; network=true; read=[\"/data/models\", \"/etc/x\"]; \
          write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
         "server.listen server.insecure server.max_body server.max_in_flight server.max_pixels server.drain plugins.dir \
          plugins.watch plugins.settle plugins.rescan workers.platform workers.sandbox workers.spares workers.uids \
-         jobs.retention.age jobs.retention.count log.format",
+         jobs.store jobs.payloads jobs.postgres_ca jobs.lease log.format",
     );
 }
 

@@ -109,6 +109,22 @@ const WRONG_VALUES: &str = r#"
 1:9: `plugin.QR`: `QR` is no plugin name: 1 to 64 of a-z, 0-9 and -, the first a letter
 [jobs] retention = { age = '7d', count = 0 }
 2:35: `jobs.retention.count`: invalid value: integer `0`, expected a whole number from 1 to 100000000
+[jobs] retention = { payloads = '31d' }
+2:26: `jobs.retention.payloads`: invalid value: string "31d", expected a duration such as "30s", from 1s to 30days
+[jobs] attempts = 0
+2:12: `jobs.attempts`: invalid value: integer `0`, expected a whole number from 1 to 100
+[jobs] backoff = '9ms'
+2:11: `jobs.backoff`: invalid value: string "9ms", expected a duration such as "30s", from 10ms to 1h
+[jobs] lease = '61m'
+2:9: `jobs.lease`: invalid value: string "61m", expected a duration such as "30s", from 1s to 1h
+[jobs] patience = '366d'
+2:12: `jobs.patience`: invalid value: string "366d", expected a duration such as "30s", from 1s to 365days
+[jobs] postgres_ca = 'ca.pem'
+2:15: `jobs.postgres_ca`: `ca.pem` is no absolute path
+[jobs.callbacks] attempts = 101
+2:12: `jobs.callbacks.attempts`: invalid value: integer `101`, expected a whole number from 1 to 100
+[jobs.callbacks] timeout = '99ms'
+2:11: `jobs.callbacks.timeout`: invalid value: string "99ms", expected a duration such as "30s", from 100ms to 5m
 [log] format = 'xml'
 2:10: `log.format`: unknown variant `xml`, expected one of `auto`, `text`, `json`
 [log] level = 'warn,inof'

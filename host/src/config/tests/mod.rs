@@ -4,10 +4,11 @@ use std::fs;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
-use super::{Config, ConfigError, Environment, Overrides, PluginConfig, Sources, read};
+use super::{Config, ConfigError, Environment, Overrides, PluginConfig, Secret, Sources, read};
 
 mod adopt;
 mod faults;
+mod jobs;
 mod values;
 mod variables;
 
@@ -115,8 +116,25 @@ fn shown(config: &Config) -> Vec<String> {
         format!("sandbox={:?}", workers.sandbox),
         format!("spares={}", workers.spares),
         format!("uids={}", workers.uids),
+        format!("store={:?}", jobs.store),
+        format!("payloads={:?}", jobs.payloads),
+        format!("postgres_ca={:?}", jobs.postgres_ca),
         format!("age={}", jobs.retention.age),
         format!("count={}", jobs.retention.count),
+        format!("unused={}", jobs.retention.payloads),
+        format!("attempts={}", jobs.attempts),
+        format!("backoff={}", jobs.backoff),
+        format!("lease={}", jobs.lease),
+        format!("patience={}", jobs.patience),
+        format!("hosts={:?}", jobs.callbacks.hosts),
+        format!(
+            "secret={:?}",
+            jobs.callbacks.secret.as_ref().map(Secret::key)
+        ),
+        format!("internal={}", jobs.callbacks.internal),
+        format!("callback_attempts={}", jobs.callbacks.attempts),
+        format!("timeout={}", jobs.callbacks.timeout),
+        format!("s3={:?}", jobs.s3),
         format!("level={}", log.level),
         format!("format={:?}", log.format),
     ];

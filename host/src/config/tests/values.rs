@@ -54,7 +54,20 @@ sandbox = "required"
 spares = 0
 uids = "1000..1000"
 [jobs]
-retention = { age = "7d", count = 100000 }
+store = "postgres://me:secret@db.example/jobs?sslmode=require"
+payloads = "/mnt/shared"
+postgres_ca = "/etc/ca.pem"
+retention = { age = "1s", count = 5, payloads = "30d" }
+attempts = 100
+backoff = "10ms"
+lease = "1h"
+patience = "365d"
+[jobs.callbacks]
+hosts = ["Example.com", "*.example.org", "::1"]
+secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+internal = true
+attempts = 1
+timeout = "5m"
 [log]
 level = "warn,bulkhead=trace"
 format = "json"
@@ -66,7 +79,11 @@ fn every_key_can_be_set() {
         EVERYTHING,
         &[],
         "listen=[::1]:0; insecure=true; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
-         default=qr; preload=0; watch=false; settle=20ms; rescan=1h; keep=100; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; age=7days; count=100000; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
+         default=qr; preload=0; watch=false; settle=20ms; rescan=1h; keep=100; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; store=Postgres(postgres://me:***@db.example/jobs?…); payloads=Folder(\"/mnt/shared\"); postgres_ca=Some(\"/etc/ca.pem\"); \
+         age=1s; count=5; unused=30days; attempts=100; backoff=10ms; lease=1h; patience=365days; \
+         hosts=[HostPattern(Name(\"example.com\")), HostPattern(Below(\".example.org\")), HostPattern(Address(::1))]; \
+         secret=Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); internal=true; \
+         callback_attempts=1; timeout=5m; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
          inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false; memory=16MiB; \
          open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; recycle=1; grace=0s; canary=90; canary_window=1s; network=true; \
          read=[\"/data/models\", \"/etc/x\"]; write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
@@ -341,11 +358,13 @@ fn forms_of_durations() {
         ("1h30m", 5_400_000),
         ("1h 30m", 5_400_000),
         ("7d", 604_800_000),
+        ("365d", 31_536_000_000),
     ] {
         let span: Span = text.parse().unwrap();
         assert_eq!(span, Span::millis(millis), "{text}");
         assert_eq!(span.to_string().parse(), Ok(span), "{span}");
     }
+    assert_eq!("365d".parse::<Span>().unwrap().to_string(), "365days");
     for bad in ["", "30", "-1s", "soon", "99999999999999999999s"] {
         bad.parse::<Span>().unwrap_err();
     }

@@ -40,6 +40,12 @@ BULKHEAD_SERVER_DRAIN=30
 `BULKHEAD_SERVER_DRAIN`: invalid type: integer `30`, expected a duration such as "30s", from 0s to 1day
 BULKHEAD_SERVER_LISTEN=8077
 `BULKHEAD_SERVER_LISTEN`: `8077` is no address and port: write "127.0.0.1:8077" or "[::1]:8077"
+BULKHEAD_JOBS_CALLBACKS_SECRET=whsec_hidden
+`BULKHEAD_JOBS_CALLBACKS_SECRET`: what follows `whsec_` is no base64: write `whsec_` and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them
+BULKHEAD_JOBS_CALLBACKS_HOSTS=a.example
+`BULKHEAD_JOBS_CALLBACKS_HOSTS`: whoever is told of a job must be able to tell that it was this host: set `secret` in [jobs.callbacks] to `whsec_` and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them
+BULKHEAD_JOBS_STORE=mysql://me:hidden@host/db
+`BULKHEAD_JOBS_STORE`: `mysql://…` is no store of jobs: write "sqlite", or "postgres://user:password@host/database?sslmode=require"
 BULKHEAD_LOG=inof
 `BULKHEAD_LOG`: `inof` is no level: did you mean `info`?
 BULKHEAD_LOG_FORMAT=xml

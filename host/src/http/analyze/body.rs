@@ -127,7 +127,11 @@ impl Held {
         held
     }
 
-    fn grow(&self, bytes: u64) -> Result<(), CallError> {
+    /// Takes `bytes` of the budget besides.
+    ///
+    /// # Errors
+    /// `overloaded` where there are not as many left.
+    pub(super) fn grow(&self, bytes: u64) -> Result<(), CallError> {
         let mut held = self.lock();
         held.as_mut().map_or(Ok(()), |held| held.grow(bytes))
     }

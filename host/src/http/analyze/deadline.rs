@@ -14,7 +14,7 @@ const MAX_QUOTE: usize = 64;
 ///
 /// # Errors
 /// `malformed_request` where it is no whole number from 1 on, or there are two.
-pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, CallError> {
+pub(in crate::http) fn read(headers: &HeaderMap) -> Result<Option<Duration>, CallError> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,13 +10,11 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::body::{Held, Intake};
+use super::purpose::{Purpose, Wishes};
 use super::{Parts, base64, fields};
 use crate::call::{Payload, Place};
 use crate::error::CallError;
 use crate::http::Api;
-use crate::services::AnalysisService;
-
-const NAMES: [&str; 4] = ["plugin", "image", "mime_type", "options"];
 
 /// Bodies larger than this are read off the threads that carry connections: a call beside it would
 /// wait for milliseconds.
@@ -32,28 +29,30 @@ fn weigh(bytes: u64) -> u64 {
 ///
 /// # Errors
 /// `malformed_request` with line and column, and all that keeps the body from arriving.
-pub(super) async fn receive(body: Body, api: &Api) -> Result<Parts, CallError> {
+pub(super) async fn receive(purpose: Purpose, body: Body, api: &Api) -> Result<Parts, CallError> {
     let mut intake = Intake::open(body, api, weigh)?;
     let (body, held) = (intake.whole().await?, intake.held());
     drop(intake);
     if body.len() <= LARGE {
-        return read(&body, &held, &api.services.analysis);
+        return read(purpose, &body, &held, api);
     }
-    let analysis = Arc::clone(&api.services.analysis);
+    let api = api.clone();
     // What is held goes along: a caller that hangs up does not free the memory at once.
-    let reading = tokio::task::spawn_blocking(move || read(&body, &held, &analysis));
+    let reading = tokio::task::spawn_blocking(move || read(purpose, &body, &held, &api));
     reading
         .await
         .unwrap_or_else(|lost| Err(CallError::internal(format!("reading the body: {lost}"))))
 }
 
-fn read(body: &[u8], held: &Held, analysis: &AnalysisService) -> Result<Parts, CallError> {
-    let fields: Fields<'_> = serde_json::from_slice(body)
+fn read(purpose: Purpose, body: &[u8], held: &Held, api: &Api) -> Result<Parts, CallError> {
+    let fields = Fields::read(purpose, body)
         .map_err(|error| CallError::malformed(format_args!("the JSON body: {error}")))?;
     let plugin = fields.plugin.flatten().map(|plugin| plugin.0.into_owned());
     let image = fields.image.flatten().unwrap_or_default();
-    let image = decode(&image.0, |bytes| analysis.place(plugin.as_deref(), bytes))
-        .map_err(|fault| CallError::malformed(format_args!("image is no base64: {fault}")))?;
+    let image = decode(&image.0, |bytes| {
+        purpose.memory(api, plugin.as_deref(), bytes)
+    })
+    .map_err(|fault| CallError::malformed(format_args!("image is no base64: {fault}")))?;
     let options = fields.options.flatten();
     let held = held.take(image.as_slice().len() + options.map_or(0, |it| it.get().len()));
     Ok(Parts {
@@ -61,6 +60,7 @@ fn read(body: &[u8], held: &Held, analysis: &AnalysisService) -> Result<Parts, C
         image,
         mime_type: fields.mime_type.map(text_or_nothing).unwrap_or_default(),
         options: options.map(RawValue::to_owned),
+        wishes: fields.wishes,
         held,
     })
 }
@@ -89,22 +89,25 @@ struct Fields<'a> {
     image: Option<Option<Text<'a>>>,
     mime_type: Option<&'a RawValue>,
     options: Option<Option<&'a RawValue>>,
+    wishes: Wishes,
 }
 
-impl<'a> Deserialize<'a> for Fields<'a> {
+impl<'a> Fields<'a> {
     // Not derived: that takes arrays too, and cannot say which name is the nearest.
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+    fn read(purpose: Purpose, body: &'a [u8]) -> serde_json::Result<Self> {
+        let mut body = serde_json::Deserializer::from_slice(body);
+        let fields = body.deserialize_map(FieldsVisitor(purpose))?;
+        body.end().map(|()| fields)
     }
 }
 
-struct FieldsVisitor;
+struct FieldsVisitor(Purpose);
 
 impl<'a> Visitor<'a> for FieldsVisitor {
     type Value = Fields<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an object with {}", NAMES.join(", "))
+        write!(f, "an object with {}", self.0.fields().join(", "))
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
@@ -115,11 +118,27 @@ impl<'a> Visitor<'a> for FieldsVisitor {
                 "image" => put(&mut fields.image, &name, map.next_value()?),
                 "mime_type" => put(&mut fields.mime_type, &name, map.next_value()?),
                 "options" => put(&mut fields.options, &name, map.next_value()?),
-                other => Err(Error::custom(fields::unknown("field", other, &NAMES))),
+                other => match self.0.place(&mut fields.wishes, other) {
+                    Some((place, name)) => match wish(name, &mut map)? {
+                        Some(text) => put(place, name, text),
+                        None => Ok(()),
+                    },
+                    None => Err(Error::custom(self.0.unknown_field("field", other))),
+                },
             }?;
         }
         Ok(fields)
     }
+}
+
+/// A number as its digits, whatever else as text; `null` counts as none.
+fn wish<'a, A: MapAccess<'a>>(name: &str, map: &mut A) -> Result<Option<String>, A::Error> {
+    if name == "max_attempts" {
+        let number: Option<&RawValue> = map.next_value()?;
+        return Ok(number.map(|number| number.get().to_owned()));
+    }
+    let text: Option<Text<'_>> = map.next_value()?;
+    Ok(text.map(|text| text.0.into_owned()))
 }
 
 fn put<T, E: Error>(place: &mut Option<T>, name: &str, value: T) -> Result<(), E> {

@@ -1,17 +1,20 @@
-//! `POST /v1/analyze`: three bodies that come down to one request, and the answer to it.
+//! `POST /v1/analyze`: three bodies that come down to one request, and the answer to it. A job has the same bodies.
 
 mod base64;
+pub(super) mod batch;
 mod body;
-mod deadline;
+pub(super) mod deadline;
 pub(super) mod fields;
 mod form;
 mod image;
 mod json;
 mod multipart;
+mod purpose;
 mod query;
 
+use std::time::Duration;
+
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::value::RawValue;
@@ -26,16 +29,38 @@ use crate::services::{AnalysisRequest, Answer};
 use body::Intake;
 use form::Form;
 use image::Image;
+pub(super) use purpose::{Purpose, Wishes};
 use query::Query;
 
 /// What the three bodies come down to.
-struct Parts {
+pub(super) struct Parts {
     plugin: Option<String>,
     image: Payload,
     /// Empty where there is none, or none that is text: the chain has the words for that.
     mime_type: String,
     options: Option<Box<RawValue>>,
     held: Option<Reservation>,
+    /// Empty but for a job.
+    pub(super) wishes: Wishes,
+}
+
+impl Parts {
+    /// The analysis that is asked for, by the request with this id.
+    pub(super) fn into_request(
+        self,
+        id: &RequestId,
+        deadline: Option<Duration>,
+    ) -> AnalysisRequest {
+        AnalysisRequest {
+            plugin: self.plugin,
+            payload: self.image,
+            mime_type: self.mime_type,
+            options: self.options,
+            request_id: id.text(),
+            deadline,
+            held: self.held,
+        }
+    }
 }
 
 /// `POST /v1/analyze`
@@ -45,16 +70,8 @@ pub(super) async fn analyze(
     request: Request,
 ) -> Result<Response, Failure> {
     let deadline = deadline::read(request.headers())?;
-    let parts = read(request, &api).await?;
-    let request = AnalysisRequest {
-        plugin: parts.plugin,
-        payload: parts.image,
-        mime_type: parts.mime_type,
-        options: parts.options,
-        request_id: id.text(),
-        deadline,
-        held: parts.held,
-    };
+    let parts = read(Purpose::Analysis, request, &api).await?;
+    let request = parts.into_request(&id, deadline);
     let answered = api.services.analysis.analyze(request).await?;
     let mut response = answer::json(document(&answered));
     answer::name_job(&mut response, answered.job);
@@ -62,34 +79,39 @@ pub(super) async fn analyze(
 }
 
 /// Everything that can be refused before the body is read, is.
-async fn read(request: Request, api: &Api) -> Result<Parts, CallError> {
+pub(super) async fn read(
+    purpose: Purpose,
+    request: Request,
+    api: &Api,
+) -> Result<Parts, CallError> {
     let (head, body) = request.into_parts();
     let form = Form::of(&head.headers)?;
     body::check_encoding(&head.headers)?;
-    let query = query::read(&head.uri)?;
+    let query = query::read(purpose, &head.uri)?;
     match form {
         Form::Json => {
             query.refuse_any("a JSON body")?;
-            json::receive(body, api).await
+            json::receive(purpose, body, api).await
         }
         Form::Multipart { content_type } => {
             query.refuse_any("a multipart body")?;
-            multipart::receive(content_type, body, api).await
+            multipart::receive(purpose, content_type, body, api).await
         }
-        Form::Raw { mime_type } => raw(query, mime_type, body, api).await,
+        Form::Raw { mime_type } => {
+            let mut intake = Intake::open(body, api, |bytes| bytes)?;
+            let image = space(purpose, &query, intake.announced(), api);
+            raw(query, mime_type, image, &mut intake).await
+        }
     }
 }
 
 /// A body that is the image itself.
-async fn raw(query: Query, mime_type: String, body: Body, api: &Api) -> Result<Parts, CallError> {
-    let mut intake = Intake::open(body, api, |bytes| bytes)?;
-    let mut image = match intake.announced() {
-        None | Some(0) => Image::Growing(Vec::new()),
-        Some(bytes) => {
-            let plugin = query.plugin.as_deref();
-            Image::placed(api.services.analysis.place(plugin, bytes))
-        }
-    };
+async fn raw(
+    query: Query,
+    mime_type: String,
+    mut image: Image,
+    intake: &mut Intake,
+) -> Result<Parts, CallError> {
     while let Some(chunk) = intake.next().await? {
         image.push(&chunk)?;
     }
@@ -100,7 +122,16 @@ async fn raw(query: Query, mime_type: String, body: Body, api: &Api) -> Result<P
         image,
         mime_type,
         options: query.options,
+        wishes: query.wishes,
     })
+}
+
+/// Where a body goes that is the image itself.
+fn space(purpose: Purpose, query: &Query, announced: Option<usize>, api: &Api) -> Image {
+    match announced {
+        None | Some(0) => Image::Growing(Vec::new()),
+        Some(bytes) => Image::placed(purpose.memory(api, query.plugin.as_deref(), bytes)),
+    }
 }
 
 /// The plugin's own bytes with ours around them: nothing is parsed a second time.

@@ -11,20 +11,23 @@ use futures_util::stream;
 
 use super::body::{Held, Intake};
 use super::image::Image;
+use super::purpose::{Purpose, Wishes};
 use super::{Parts, fields};
 use crate::call::Payload;
 use crate::error::CallError;
 use crate::http::Api;
-use crate::services::AnalysisService;
 
+/// What one of its parts is called.
 const KIND: &str = "form field";
-const NAMES: [&str; 4] = ["plugin", "image", "mime_type", "options"];
+/// The field that is a file.
+pub(super) const IMAGE: &str = "image";
 
 /// What a form says, whose `Content-Type` has the boundary. It is read as it arrives.
 ///
 /// # Errors
 /// `malformed_request` where it is no such form, and all that keeps the body from arriving.
 pub(super) async fn receive(
+    purpose: Purpose,
     content_type: HeaderValue,
     body: Body,
     api: &Api,
@@ -32,18 +35,27 @@ pub(super) async fn receive(
     let intake = Intake::open(body, api, |bytes| bytes)?;
     let (held, announced) = (intake.held(), intake.announced());
     let mut form = open(content_type, intake).await?;
-    let mut fields = Fields::default();
+    let (mut fields, mut image) = (Fields::of(purpose), None);
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
-        fields
-            .take(field, announced, &api.services.analysis)
-            .await?;
+        if field.name() == Some(IMAGE) {
+            let space = match image {
+                None => fields.space(announced, api),
+                Some(_) => Image::Growing(Vec::new()),
+            };
+            put(&mut image, IMAGE, file(field, space).await?)?;
+        } else {
+            fields.take(field).await?;
+        }
     }
     drop(form);
-    fields.into_parts(&held)
+    into_parts(fields, image, &held)
 }
 
 /// The form in a body that keeps its own limits.
-async fn open(content_type: HeaderValue, intake: Intake) -> Result<Multipart, CallError> {
+pub(super) async fn open(
+    content_type: HeaderValue,
+    intake: Intake,
+) -> Result<Multipart, CallError> {
     let chunks = stream::try_unfold(intake, async |mut intake| {
         let next = intake.next().await?;
         Ok::<_, CallError>(next.map(|chunk| (chunk, intake)))
@@ -58,75 +70,104 @@ async fn open(content_type: HeaderValue, intake: Intake) -> Result<Multipart, Ca
         .map_err(|rejection| CallError::malformed(rejection.body_text()))
 }
 
-#[derive(Default)]
-struct Fields {
-    plugin: Option<String>,
-    image: Option<File>,
-    mime_type: Option<String>,
-    options: Option<String>,
+/// What a form has beside images.
+pub(super) struct Fields {
+    purpose: Purpose,
+    pub(super) plugin: Option<String>,
+    pub(super) mime_type: Option<String>,
+    pub(super) options: Option<String>,
+    pub(super) wishes: Wishes,
 }
 
-struct File {
-    image: Image,
-    mime_type: String,
+/// A file in a form.
+pub(super) struct File {
+    /// What it is called where it comes from.
+    pub(super) name: Option<String>,
+    pub(super) image: Image,
+    /// As its part says; empty for none.
+    pub(super) mime_type: String,
 }
 
 impl Fields {
-    async fn take(
-        &mut self,
-        field: Field<'_>,
-        announced: Option<usize>,
-        analysis: &AnalysisService,
-    ) -> Result<(), CallError> {
-        let name = field.name().unwrap_or_default().to_owned();
-        match &*name {
-            "plugin" => put(&mut self.plugin, &name, text(&name, field).await?),
-            "image" => {
-                let image = self.space(announced, analysis);
-                put(&mut self.image, &name, file(field, image).await?)
-            }
-            "mime_type" => put(&mut self.mime_type, &name, text(&name, field).await?),
-            "options" => put(&mut self.options, &name, text(&name, field).await?),
-            other => Err(CallError::malformed(fields::unknown(KIND, other, &NAMES))),
+    pub(super) fn of(purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            plugin: None,
+            mime_type: None,
+            options: None,
+            wishes: Wishes::default(),
         }
+    }
+
+    /// Takes in a field that is no image.
+    ///
+    /// # Errors
+    /// `malformed_request` for one that is unknown, there twice, or no text.
+    pub(super) async fn take(&mut self, field: Field<'_>) -> Result<(), CallError> {
+        let name = field.name().unwrap_or_default().to_owned();
+        let place = match &*name {
+            "plugin" => &mut self.plugin,
+            "mime_type" => &mut self.mime_type,
+            "options" => &mut self.options,
+            other => match self.purpose.place(&mut self.wishes, other) {
+                Some((place, _)) => place,
+                None => {
+                    let problem = self.purpose.unknown_field(KIND, other);
+                    return Err(CallError::malformed(problem));
+                }
+            },
+        };
+        put(place, &name, text(&name, field).await?)
     }
 
     /// Whose memory the image goes to is known only where the plugin came before it, and how much
     /// that must be only where the body's length is known.
-    fn space(&self, announced: Option<usize>, analysis: &AnalysisService) -> Image {
-        match (&self.plugin, announced, &self.image) {
-            (Some(plugin), Some(bytes), None) => Image::placed(analysis.place(Some(plugin), bytes)),
+    fn space(&self, announced: Option<usize>, api: &Api) -> Image {
+        match (&self.plugin, announced, self.purpose) {
+            (Some(plugin), Some(bytes), Purpose::Analysis) => {
+                Image::placed(self.purpose.memory(api, Some(plugin), bytes))
+            }
             _ => Image::Growing(Vec::new()),
         }
     }
+}
 
-    fn into_parts(self, held: &Held) -> Result<Parts, CallError> {
-        let (image, declared) = match self.image {
-            Some(file) => (file.image.into_payload(), file.mime_type),
-            None => (Payload::Heap(Bytes::new()), String::new()),
-        };
-        let options = fields::options(self.options)?;
-        let rest = options.as_ref().map_or(0, |options| options.get().len());
-        Ok(Parts {
-            plugin: self.plugin,
-            held: held.take(image.as_slice().len() + rest),
-            image,
-            mime_type: self.mime_type.unwrap_or(declared),
-            options,
-        })
-    }
+fn into_parts(fields: Fields, image: Option<File>, held: &Held) -> Result<Parts, CallError> {
+    let (image, declared) = match image {
+        Some(file) => (file.image.into_payload(), file.mime_type),
+        None => (Payload::Heap(Bytes::new()), String::new()),
+    };
+    let options = fields::options(fields.options)?;
+    let rest = options.as_ref().map_or(0, |options| options.get().len());
+    Ok(Parts {
+        plugin: fields.plugin,
+        held: held.take(image.as_slice().len() + rest),
+        image,
+        mime_type: fields.mime_type.unwrap_or(declared),
+        options,
+        wishes: fields.wishes,
+    })
 }
 
 fn put<T>(place: &mut Option<T>, name: &str, value: T) -> Result<(), CallError> {
     fields::put(place, value, KIND, name).map_err(CallError::malformed)
 }
 
-async fn file(mut field: Field<'_>, mut image: Image) -> Result<File, CallError> {
+/// The file in a field, put together in `image`.
+///
+/// # Errors
+/// `malformed_request`, and all that keeps the body from arriving.
+pub(super) async fn file(mut field: Field<'_>, mut image: Image) -> Result<File, CallError> {
+    let name = field.file_name().map(str::to_owned);
     let mime_type = field.content_type().unwrap_or_default().to_owned();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
         image.push(&chunk)?;
     }
-    Ok(File { image, mime_type })
+    Ok(File {
+        name,
+        image,
+        mime_type,
+    })
 }
 
 async fn text(name: &str, field: Field<'_>) -> Result<String, CallError> {
@@ -136,7 +177,7 @@ async fn text(name: &str, field: Field<'_>) -> Result<String, CallError> {
 }
 
 /// What went wrong with the body itself comes through the library's error unharmed.
-fn broken(error: &MultipartError) -> CallError {
+pub(super) fn broken(error: &MultipartError) -> CallError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(found) = cause {
         if let Some(ours) = found.downcast_ref::<CallError>() {

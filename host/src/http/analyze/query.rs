@@ -4,16 +4,16 @@ use axum::http::Uri;
 use serde_json::value::RawValue;
 
 use super::fields;
+use super::purpose::{Purpose, Wishes};
 use crate::error::CallError;
 use crate::http::query::{self, KIND};
-
-const PARAMETERS: [&str; 2] = ["plugin", "options"];
 
 /// What a query says.
 #[derive(Default)]
 pub(super) struct Query {
     pub(super) plugin: Option<String>,
     pub(super) options: Option<Box<RawValue>>,
+    pub(super) wishes: Wishes,
     // The first parameter, as it was called.
     first: Option<&'static str>,
 }
@@ -23,15 +23,16 @@ pub(super) struct Query {
 /// # Errors
 /// `malformed_request` for a parameter that is unknown, there twice, no UTF-8, or no JSON where it
 /// must be.
-pub(super) fn read(uri: &Uri) -> Result<Query, CallError> {
+pub(super) fn read(purpose: Purpose, uri: &Uri) -> Result<Query, CallError> {
     let (mut plugin, mut options, mut first) = (None, None, None);
+    let mut wishes = Wishes::default();
     for (name, value) in query::pairs(uri)? {
         let (place, name) = match &*name {
             "plugin" => (&mut plugin, "plugin"),
             "options" => (&mut options, "options"),
             other => {
-                let problem = fields::unknown(KIND, other, &PARAMETERS);
-                return Err(CallError::malformed(problem));
+                let place = purpose.place(&mut wishes, other);
+                place.ok_or_else(|| purpose.unknown_parameter(KIND, other))?
             }
         };
         fields::put(place, value, KIND, name).map_err(CallError::malformed)?;
@@ -41,6 +42,7 @@ pub(super) fn read(uri: &Uri) -> Result<Query, CallError> {
     Ok(Query {
         plugin,
         options,
+        wishes,
         first,
     })
 }

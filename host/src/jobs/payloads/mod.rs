@@ -1,6 +1,9 @@
 //! Where the bytes of images, large results and attachments lie: found by their SHA-256, and the same bytes only
 //! once. Knows no job.
 
+mod files;
+mod objects;
+
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -8,6 +11,9 @@ use thiserror::Error;
 use super::record::Time;
 use crate::call::Payload;
 use crate::names::Digest;
+
+pub use files::FilePayloads;
+pub use objects::ObjectPayloads;
 
 /// Keeps bytes by their digest.
 pub trait PayloadStore: Send + Sync {

@@ -10,7 +10,7 @@ use crate::call::{Attachment, Call, Outcome, Permit, RawOutput};
 use crate::error::Traceback;
 use crate::lane::failure;
 use crate::lane::instances::Instances;
-use crate::lane::plugin_log::{self, Source};
+use crate::lane::plugin_log;
 use crate::loader::Symbols;
 
 /// A plugin and the names of its functions.
@@ -62,7 +62,7 @@ struct CallSink<'a> {
 
 impl Sink for CallSink<'_> {
     fn log(&self, level: Level, message: &str) {
-        plugin_log::line(&Source::of(self.call), level, message);
+        plugin_log::line(self.call, level, message);
     }
 
     fn progress(&self, fraction: f32) {

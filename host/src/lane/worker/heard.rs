@@ -10,7 +10,7 @@ use super::protocol::{self, Answer, BadFrame, Breach, FromWorker};
 use crate::call::{Attachment, Call, Outcome, RawOutput};
 use crate::error::{CallError, Traceback, Violation};
 use crate::lane::failure;
-use crate::lane::plugin_log::{self, Source};
+use crate::lane::plugin_log;
 use crate::loader::Symbols;
 use crate::platform::ReplyMemory;
 
@@ -147,7 +147,7 @@ impl<'a> Running<'a> {
     fn log(&mut self, level: u32, text: &str) {
         self.logged += text.len() + LOG_LINE;
         if self.logged <= LOG_PER_CALL {
-            plugin_log::line(&Source::of(self.call), Level::of(level), text);
+            plugin_log::line(self.call, Level::of(level), text);
         }
     }
 }

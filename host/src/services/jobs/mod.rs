@@ -1,150 +1,53 @@
 //! Owns the records of jobs and delegates their execution. Never runs a plugin itself.
+//!
+//! An analysis that somebody waits for is a job in memory. Jobs that were submitted are durable: they are in a
+//! store, and this host runs those that it has leased there.
 
+mod clock;
 mod course;
+mod desks;
+mod dispatch;
+mod durable;
+mod held;
+mod keep;
+mod look;
+mod open;
+mod payloads;
+mod run;
+mod settle;
+mod stored;
+mod submit;
+mod tell;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
 use uuid::Uuid;
+
+pub use course::{JobEvent, JobEventKind};
+pub use look::Follower;
+pub use open::Keeping;
 
 use crate::call::{Call, Payload, Place};
 use crate::envelope::Envelope;
-use crate::error::{CallError, Code, ErrorType};
-use crate::jobs::{Job, Listing, MemoryStore, Priority, Record, StoredAttachment, Time};
-use crate::names::PluginName;
-pub use course::{JobEvent, JobEventKind};
-
+use crate::error::CallError;
+use crate::jobs::{
+    Cancelled, Job, Kind, Listing, MemoryStore, Priority, Record, Retried, StoredAttachment, Time,
+};
 use crate::services::PluginManagementService;
 use crate::validation::Output;
+use durable::{Durable, refused};
+use held::Wish;
+use stored::{error_of, record_of};
+use tell::{CallLog, Named};
 
 /// Keeps every call as a job.
 pub struct JobManagementService {
     plugins: Arc<PluginManagementService>,
     store: MemoryStore,
-    tasks: TaskTracker,
-    naming: Arc<Naming>,
-}
-
-/// Calls whose backtraces are being named.
-#[derive(Default)]
-struct Naming {
-    turn: tokio::sync::Mutex<()>,
-    waiting: AtomicUsize,
-}
-
-/// The most calls that wait for the names of their functions.
-const MAX_WAITING: usize = 32;
-
-impl JobManagementService {
-    /// A service that keeps its records in `store`; what it writes to the log behind its answers
-    /// counts in `tasks`.
-    pub fn new(
-        plugins: Arc<PluginManagementService>,
-        store: MemoryStore,
-        tasks: TaskTracker,
-    ) -> Self {
-        Self {
-            plugins,
-            store,
-            tasks,
-            naming: Arc::default(),
-        }
-    }
-
-    /// Keeps a call as a job that is pending, and gives its id.
-    pub fn create_job(&self, call: Arc<Call>) -> Uuid {
-        let id = call.id;
-        self.store.insert(Job::pending(call));
-        id
-    }
-
-    /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
-    pub fn place(&self, plugin: &str, bytes: usize) -> Option<Box<dyn Place>> {
-        self.plugins.place(plugin, bytes)
-    }
-
-    /// Tells every call that is not over that nobody waits for it any more.
-    pub fn cancel_all(&self) {
-        self.store
-            .unfinished()
-            .iter()
-            .for_each(|call| call.cancel());
-    }
-
-    /// Runs a pending job to its end.
-    ///
-    /// # Errors
-    /// The envelope that the job is `FAILED` or `CANCELLED` with; `not_found` for an id that is no
-    /// pending job.
-    pub async fn run_job(&self, id: Uuid) -> Result<Output, Box<Envelope>> {
-        let Some(call) = self.store.start(id) else {
-            let unknown = CallError::UnknownJob { id: id.to_string() };
-            return Err(Box::new(Envelope::new(&unknown, None)));
-        };
-        let _unfinished = Unfinished {
-            store: &self.store,
-            id,
-        };
-        let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
-        self.store.end(id, outcome.clone());
-        self.tell(&call, &outcome);
-        outcome
-    }
-
-    fn tell(&self, call: &Call, outcome: &Result<Output, Box<Envelope>>) {
-        match outcome {
-            Ok(_) => {
-                debug!(request = &*call.request_id, job = %call.id, plugin = call.plugin.as_str(), "call succeeded")
-            }
-            Err(envelope) if has_backtrace(envelope.code()) => {
-                self.tell_later(Named::of(call), envelope.clone())
-            }
-            Err(envelope) => tell_failure(&Named::of(call), envelope),
-        }
-    }
-
-    /// Naming a backtrace's functions takes long and much memory: the answer does not wait for it,
-    /// it is done for one call at a time, and beyond a bound not at all.
-    fn tell_later(&self, call: Named, mut envelope: Box<Envelope>) {
-        let naming = Arc::clone(&self.naming);
-        if naming.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            naming.waiting.fetch_sub(1, Ordering::Relaxed);
-            envelope.internal.traceback = "too many at a time to name the functions of each"
-                .to_owned()
-                .into();
-            return tell_failure(&call, &envelope);
-        }
-        self.tasks.spawn(async move {
-            let turn = naming.turn.lock().await;
-            let told = tokio::task::spawn_blocking(move || tell_failure(&call, &envelope)).await;
-            drop((turn, told));
-            naming.waiting.fetch_sub(1, Ordering::Relaxed);
-        });
-    }
-
-    /// The job's record.
-    ///
-    /// # Errors
-    /// `not_found`, or `expired` for one that is past its retention.
-    pub fn get_job(&self, id: &str) -> Result<Job, CallError> {
-        let unknown = || CallError::UnknownJob {
-            id: id.escape_default().take(64).collect(),
-        };
-        let uuid = Uuid::parse_str(id).map_err(|_| unknown())?;
-        self.store.get(uuid).ok_or_else(|| {
-            let expired = self.store.has_forgotten(uuid);
-            if expired {
-                CallError::ExpiredJob {
-                    id: uuid.to_string(),
-                }
-            } else {
-                unknown()
-            }
-        })
-    }
+    log: Arc<CallLog>,
+    durable: OnceLock<Arc<Durable>>,
 }
 
 /// On what terms a job is to be run.
@@ -173,17 +76,106 @@ pub struct Submitted {
     pub is_new: bool,
 }
 
-/// Jobs that were submitted.
+/// Analyses that somebody waits for.
 impl JobManagementService {
-    /// Keeps calls as jobs to be run when there is room. When it returns they are durable. The outer error is of
-    /// the store, the inner ones are of single calls, in their order.
+    /// A service that keeps the records of analyses in `store`; what it writes to the log behind its answers
+    /// counts in `tasks`. Jobs can be submitted once it [keeps](Self::keep) them.
+    pub fn new(
+        plugins: Arc<PluginManagementService>,
+        store: MemoryStore,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            plugins,
+            store,
+            log: Arc::new(CallLog::new(tasks)),
+            durable: OnceLock::new(),
+        }
+    }
+
+    /// Keeps a call as a job that is pending, and gives its id.
+    pub fn create_job(&self, call: Arc<Call>) -> Uuid {
+        let id = call.id;
+        self.store.insert(Job::pending(call));
+        id
+    }
+
+    /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
+    pub fn place(&self, plugin: &str, bytes: usize) -> Option<Box<dyn Place>> {
+        self.plugins.place(plugin, bytes)
+    }
+
+    /// Tells every call that somebody waits for that nobody does any more.
+    pub fn cancel_all(&self) {
+        self.store
+            .unfinished()
+            .iter()
+            .for_each(|call| call.cancel());
+    }
+
+    /// Runs a pending job to its end.
+    ///
+    /// # Errors
+    /// The envelope that the job is `FAILED` or `CANCELLED` with; `not_found` for an id that is no
+    /// pending job.
+    pub async fn run_job(&self, id: Uuid) -> Result<Output, Box<Envelope>> {
+        let Some(call) = self.store.start(id) else {
+            let unknown = CallError::UnknownJob { id: id.to_string() };
+            return Err(Box::new(Envelope::new(&unknown, None)));
+        };
+        let _unfinished = Unfinished {
+            store: &self.store,
+            id,
+        };
+        let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
+        self.store.end(id, outcome.clone());
+        self.log.tell(Named::of(&call), &outcome);
+        outcome
+    }
+
+    /// The record of an analysis that is in memory.
+    ///
+    /// # Errors
+    /// `not_found`, or `expired` for one that is past its retention.
+    pub fn get_job(&self, id: &str) -> Result<Job, CallError> {
+        let uuid = look::parse(id)?;
+        self.store.get(uuid).ok_or_else(|| {
+            let id = uuid.to_string();
+            if self.store.has_forgotten(uuid) {
+                CallError::ExpiredJob { id }
+            } else {
+                CallError::UnknownJob { id }
+            }
+        })
+    }
+}
+
+/// Jobs that were submitted, and analyses where a job is looked at.
+impl JobManagementService {
+    /// Keeps calls as jobs to be run when there is room: durable when this returns. The outer error is of all of
+    /// them, the inner ones are of single calls, in their order.
+    ///
+    /// # Errors
+    /// `storage_full`, `forbidden` for a callback that is not allowed; and of each what can be told before it runs.
     pub async fn submit_jobs(
         &self,
         calls: Vec<Call>,
         terms: Terms,
     ) -> Result<Vec<Result<Submitted, Box<Envelope>>>, CallError> {
-        let _ = (calls, terms);
-        todo!()
+        submit::submit(self.durable()?, calls, &terms).await
+    }
+
+    /// A job as it stands.
+    ///
+    /// # Errors
+    /// `not_found`, or `expired` for one that is past its retention.
+    pub async fn look_up(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
+        let in_memory = self.get_job(id);
+        match (in_memory, self.durable.get()) {
+            (Ok(job), _) => Ok(record_of(&job)),
+            (Err(_), Some(durable)) => look::record(durable, look::parse(id)?, owner).await,
+            (Err(error), None) => Err(error),
+        }
     }
 
     /// A job as it stands, once it has ended or `up_to` is over.
@@ -196,44 +188,85 @@ impl JobManagementService {
         owner: Option<&str>,
         up_to: Duration,
     ) -> Result<Record, CallError> {
-        let _ = (id, owner, up_to);
-        todo!()
-    }
-
-    /// A job as it stands.
-    ///
-    /// # Errors
-    /// `not_found`, or `expired` for one that is past its retention.
-    pub async fn look_up(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
-        let _ = (id, owner);
-        todo!()
+        match (self.get_job(id), self.durable.get()) {
+            (Err(_), Some(durable)) => look::wait(durable, look::parse(id)?, owner, up_to).await,
+            // Whoever waits for an analysis has called for it.
+            (found, _) => found.map(|job| record_of(&job)),
+        }
     }
 
     /// Jobs in the order of their creation, the latest first.
+    ///
+    /// # Errors
+    /// `internal` where the store cannot be read.
     pub async fn list_jobs(&self, listing: Listing) -> Result<Vec<Record>, CallError> {
-        let _ = listing;
-        todo!()
+        self.durable()?.store.list(listing).await.map_err(refused)
     }
 
     /// Ends a job, whatever its state; one that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`look_up`](Self::look_up).
     pub async fn cancel_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
-        let _ = (id, owner);
-        todo!()
+        if let Ok(job) = self.get_job(id) {
+            self.store.cancel(job.id);
+            return self.get_job(id).map(|job| record_of(&job));
+        }
+        let (durable, uuid) = (self.durable()?, look::parse(id)?);
+        let error = error_of(&CallError::Cancelled, None);
+        let asked =
+            durable
+                .store
+                .cancel(uuid, owner.map(str::to_owned), error, durable.clock.now());
+        match asked.await.map_err(refused)? {
+            Cancelled::Ended(record) => {
+                durable.endings.tell(uuid);
+                durable.callbacks.wake();
+                Ok(*record)
+            }
+            Cancelled::Asked(record) => {
+                if let Some(held) = durable.held.find(uuid) {
+                    held.end(Wish::Cancel);
+                }
+                Ok(*record)
+            }
+            // Says whether it was forgotten.
+            Cancelled::Unknown => look::record(durable, uuid, owner).await,
+        }
     }
 
     /// Has a job that failed or was cancelled run once more.
     ///
     /// # Errors
-    /// `invalid_input` for one that has not failed.
+    /// As [`look_up`](Self::look_up); `invalid_input` for one that has not failed.
     pub async fn retry_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
-        let _ = (id, owner);
-        todo!()
+        let (durable, uuid) = (self.durable()?, look::parse(id)?);
+        if let Ok(job) = self.get_job(id) {
+            let status = record_of(&job).status;
+            return Err(not_retried(uuid, status));
+        }
+        let retried = durable
+            .store
+            .retry(uuid, owner.map(str::to_owned), durable.clock.now());
+        match retried.await.map_err(refused)? {
+            Retried::Pending(record) => {
+                durable.desks.look_again();
+                Ok(*record)
+            }
+            Retried::Refused(record) => Err(not_retried(uuid, record.status)),
+            Retried::Unknown => look::record(durable, uuid, owner).await,
+        }
     }
 
     /// The JSON of a job's result; `None` where it has none (yet).
+    ///
+    /// # Errors
+    /// `internal` where it cannot be read.
     pub async fn result_of(&self, record: &Record) -> Result<Option<Payload>, CallError> {
-        let _ = record;
-        todo!()
+        match &record.outcome {
+            None => Ok(None),
+            Some(outcome) => look::result(self.durable()?, outcome).await,
+        }
     }
 
     /// The bytes of an attachment of a job, by its file name.
@@ -245,30 +278,51 @@ impl JobManagementService {
         record: &Record,
         name: &str,
     ) -> Result<(StoredAttachment, Payload), CallError> {
-        let _ = (record, name);
-        todo!()
+        let unknown = || CallError::UnknownAttachment {
+            id: record.id.to_string(),
+            name: name.escape_default().take(64).collect(),
+        };
+        let outcome = record.outcome.as_ref().ok_or_else(unknown)?;
+        let output = outcome.as_ref().map_err(|_| unknown())?;
+        let mut attachments = output.attachments.iter();
+        let found = attachments.position(|attachment| attachment.name == name);
+        let index = found.ok_or_else(unknown)?;
+        let attachment = output.attachments[index].clone();
+        let bytes = match record.kind {
+            Kind::Submitted => look::attachment(self.durable()?, &attachment).await?,
+            Kind::Analysis => self
+                .store
+                .attachment(record.id, index)
+                .ok_or_else(unknown)?,
+        };
+        Ok((attachment, bytes))
     }
 
     /// What happened to a job after the event numbered `after` (0 for all that is kept), as it happens. Ends after
     /// [`JobEventKind::Ended`].
+    ///
+    /// # Errors
+    /// As [`look_up`](Self::look_up).
     pub async fn follow_job(
         &self,
         id: &str,
         owner: Option<&str>,
         after: u64,
     ) -> Result<Follower, CallError> {
-        let _ = (id, owner, after);
-        todo!()
+        let (record, durable) = (self.look_up(id, owner).await?, self.durable()?);
+        Ok(Follower::new(Arc::clone(durable), &record, owner, after))
+    }
+
+    fn durable(&self) -> Result<&Arc<Durable>, CallError> {
+        let missing = || CallError::internal("jobs are not kept here".to_owned());
+        self.durable.get().ok_or_else(missing)
     }
 }
 
-/// Follows one job.
-pub struct Follower(());
-
-impl Follower {
-    /// What happened next, once it does; `None` after the last.
-    pub async fn next(&mut self) -> Option<JobEvent> {
-        todo!()
+fn not_retried(id: Uuid, status: crate::jobs::Status) -> CallError {
+    CallError::NotRetried {
+        id: id.to_string(),
+        status: status.as_str(),
     }
 }
 
@@ -285,50 +339,5 @@ impl Drop for Unfinished<'_> {
             self.id,
             Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
         );
-    }
-}
-
-/// Whether somebody may have to look for the names of functions.
-fn has_backtrace(code: Code) -> bool {
-    code == Code::Panic || code.is_crash()
-}
-
-/// What the log says of a call. Not the call itself: its image need not be kept for that.
-struct Named {
-    request: Arc<str>,
-    job: Uuid,
-    plugin: PluginName,
-    generation: String,
-}
-
-impl Named {
-    fn of(call: &Call) -> Self {
-        let generation = call.generation().map(|digest| digest.short());
-        Self {
-            request: Arc::clone(&call.request_id),
-            job: call.id,
-            plugin: call.plugin.clone(),
-            generation: generation.unwrap_or_default(),
-        }
-    }
-}
-
-/// One line for a call that ended badly, with all that is known.
-fn tell_failure(call: &Named, envelope: &Envelope) {
-    let (request, job, plugin) = (&*call.request, call.job, call.plugin.as_str());
-    let generation = call.generation.as_str();
-    let (word, error_type) = envelope.code().words();
-    let message = envelope.error.message.as_str();
-    let traceback = envelope.internal.traceback.as_str();
-    match (envelope.code(), error_type) {
-        (Code::Internal, _) => {
-            error!(request, %job, plugin, generation, code = word, message, traceback, "call failed");
-        }
-        (code, ErrorType::Validation) if code != Code::InvalidOutput => {
-            info!(request, %job, plugin, generation, code = word, message, "call refused");
-        }
-        _ => {
-            warn!(request, %job, plugin, generation, code = word, message, traceback, "call failed")
-        }
     }
 }

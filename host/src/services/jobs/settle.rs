@@ -1,0 +1,243 @@
+//! What becomes of a job after an attempt: it ends, or waits for another one. Runs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tracing::{debug, warn};
+
+use super::clock::delta;
+use super::course::JobEventKind;
+use super::durable::Durable;
+use super::held::{HeldJob, Wish};
+use super::payloads::SMALL;
+use super::run::Attempt;
+use super::stored::{attachments_of, error_of, status_of, stored_error};
+use super::tell;
+use crate::envelope::Envelope;
+use crate::error::{CallError, Code};
+use crate::jobs::{
+    End, HandBack, Record, Status, StoreError, StoredOutcome, StoredOutput, StoredResult, Time,
+};
+use crate::names::Digest;
+use crate::validation::Output;
+
+/// The longest wait between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
+/// How long a job waits that was not begun for no fault of its own, where nobody says how long.
+const NOT_NOW: Duration = Duration::from_secs(1);
+/// How long a store that does not take an outcome is left alone, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// What becomes of a job whose attempt has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is over.
+    Over(Status),
+    /// It waits so long for another attempt; whether this one counts.
+    Again(Duration, bool),
+    /// It is another host's, or will be.
+    Leave,
+}
+
+/// Makes durable what came of an attempt, however long the store takes to take it.
+pub(super) async fn settle(durable: &Arc<Durable>, held: &Arc<HeldJob>, attempt: Attempt) {
+    let Attempt { began, outcome } = attempt;
+    tell::attempt(durable, held, &outcome);
+    let verdict = match &outcome {
+        Ok(_) => Verdict::Over(Status::Success),
+        Err(envelope) => {
+            let backoff = durable.running.load().jobs.backoff.duration();
+            judge(&held.record, held.wish(), envelope, backoff)
+        }
+    };
+    match verdict {
+        Verdict::Over(status) => end(durable, held, status, began, outcome).await,
+        Verdict::Again(wait, is_counted) => {
+            let error = outcome.as_ref().err().map(Box::as_ref);
+            hand_back(durable, held, Some(wait), is_counted, error).await;
+        }
+        Verdict::Leave => debug!(job = %held.record.id, "another host may run the job"),
+    }
+}
+
+/// What becomes of a job whose attempt has failed.
+pub(super) fn judge(
+    record: &Record,
+    wish: Option<Wish>,
+    envelope: &Envelope,
+    backoff: Duration,
+) -> Verdict {
+    let code = envelope.code();
+    match (code, wish) {
+        (Code::Cancelled, Some(Wish::Cancel)) => return Verdict::Over(Status::Cancelled),
+        (Code::Cancelled, Some(Wish::Stop) | None) => return Verdict::Again(Duration::ZERO, false),
+        (Code::Cancelled, Some(Wish::Lost)) => return Verdict::Leave,
+        _ => {}
+    }
+    // It was not begun, or another call was to blame.
+    let not_now = matches!(
+        code,
+        Code::Overloaded | Code::PluginUnavailable | Code::PluginNotFound
+    );
+    if not_now || envelope.error.details.contains_key("retryable") {
+        return Verdict::Again(envelope.retry_after().unwrap_or(NOT_NOW), false);
+    }
+    let may_differ = code.is_crash() || matches!(code, Code::Timeout | Code::Internal);
+    if may_differ && record.attempt < record.max_attempts {
+        return Verdict::Again(wait_before(record.attempt, backoff), true);
+    }
+    Verdict::Over(status_of(code))
+}
+
+/// Doubles with each attempt.
+fn wait_before(attempt: u32, backoff: Duration) -> Duration {
+    let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
+    backoff.saturating_mul(doubled).min(MAX_BACKOFF)
+}
+
+async fn end(
+    durable: &Arc<Durable>,
+    held: &Arc<HeldJob>,
+    status: Status,
+    began: Time,
+    outcome: Result<Output, Box<Envelope>>,
+) {
+    let outcome = match &outcome {
+        Ok(output) => Ok(keep(durable, held, output).await),
+        Err(envelope) => Err(stored_error(envelope)),
+    };
+    let outcome: StoredOutcome = match outcome {
+        Ok(Some(kept)) => Ok(kept),
+        Ok(None) => return,
+        Err(error) => Err(error),
+    };
+    let code = super::course::code_of(&outcome);
+    let finished_at = durable.clock.now().max(began);
+    let end = End {
+        lease: held.lease(),
+        status,
+        started_at: Some(began),
+        finished_at,
+        generation: held.generation(),
+        progress: if status == Status::Success {
+            1.0
+        } else {
+            held.progress()
+        },
+        log: held.course.log(),
+        outcome,
+    };
+    let ended = persist(held, || durable.store.finish(end.clone())).await;
+    match ended {
+        Some(true) => {
+            held.course.end(status, code.as_deref(), finished_at);
+            tell::ended(durable, &held.record, status, code.as_deref());
+            if held.record.callback.is_some() {
+                durable.callbacks.wake();
+            }
+        }
+        Some(false) => {
+            debug!(job = %held.record.id, "the lease of the job counts no more: what came of it is dropped")
+        }
+        None => {}
+    }
+}
+
+/// Has a job wait again: for `wait`, or to be claimed at once.
+pub(super) async fn hand_back(
+    durable: &Arc<Durable>,
+    held: &Arc<HeldJob>,
+    wait: Option<Duration>,
+    is_counted: bool,
+    error: Option<&Envelope>,
+) {
+    let record = &held.record;
+    let now = durable.clock.now();
+    let not_before = now + delta(wait.unwrap_or_default());
+    let told = error.filter(|error| error.code() != Code::Cancelled);
+    if let Some(error) = told {
+        let facts = json!({
+            "attempt": record.attempt, "code": error.code().as_str(), "message": error.error.message,
+            "not_before": not_before, "counts": is_counted,
+        });
+        held.course.tell(JobEventKind::Retrying, now, facts);
+    }
+    let back = HandBack {
+        lease: held.lease(),
+        not_before,
+        is_counted,
+        error: told.map(stored_error),
+        cancelled: error_of(&CallError::Cancelled, Some(&record.plugin)),
+        log: held.course.log(),
+        now,
+    };
+    if persist(held, || durable.store.hand_back(back.clone())).await == Some(true) {
+        tell::handed_back(durable, record, not_before, told);
+    }
+}
+
+/// Keeps a result and its attachments; nothing where the store is given up.
+async fn keep(durable: &Durable, held: &HeldJob, output: &Output) -> Option<StoredOutput> {
+    let json = output.json();
+    let now = durable.clock.now();
+    let result = if json.len() <= SMALL {
+        StoredResult::Inline(json.clone())
+    } else {
+        let sha256 = persist_payload(durable, held, json, now).await?;
+        let bytes = json.len() as u64;
+        StoredResult::Payload { sha256, bytes }
+    };
+    let mut digests = Vec::with_capacity(output.attachments.len());
+    for attachment in &output.attachments {
+        digests.push(persist_payload(durable, held, &attachment.data, now).await?);
+    }
+    fail::fail_point!("job.result_kept", |_| None);
+    let mut digests = digests.into_iter();
+    let attachments = attachments_of(output, |_| digests.next().expect("one for each"));
+    Some(StoredOutput {
+        result: Some(result),
+        attachments,
+    })
+}
+
+/// Tries until the store takes it: what a plugin has worked out is not lost for a disk that is full for a while.
+/// Nothing where the store is given up for good, or the host must end.
+async fn persist<'a, T>(
+    held: &HeldJob,
+    attempt: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>,
+) -> Option<T> {
+    let mut wait = AGAIN.0;
+    loop {
+        match attempt().await {
+            Ok(done) => return Some(done),
+            Err(StoreError::Broken(_)) => return None,
+            Err(error) if held.wish() == Some(Wish::Stop) => {
+                warn!(job = %held.record.id, %error, "what came of the job is not kept: it will run again");
+                return None;
+            }
+            Err(error) => {
+                warn!(job = %held.record.id, %error, "what came of the job is not kept yet");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(AGAIN.1);
+            }
+        }
+    }
+}
+
+/// The same for payloads.
+async fn persist_payload(
+    durable: &Durable,
+    held: &HeldJob,
+    data: &Bytes,
+    now: Time,
+) -> Option<Digest> {
+    let put = async || {
+        let put = durable.payloads.put(data, now).await;
+        put.map_err(|error| StoreError::Other(error.to_string()))
+    };
+    persist(held, || put().boxed()).await
+}

@@ -1,0 +1,295 @@
+//! From calls to durable jobs: checked, their images kept, and all of them added in one step.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+
+use super::clock::delta;
+use super::desks::{Desk, Ready, Seat};
+use super::durable::{Durable, refused};
+use super::payloads::digest_of_all;
+use super::run::begin;
+use super::{Submitted, Terms};
+use crate::call::{Call, Payload};
+use crate::envelope::Envelope;
+use crate::error::{CallError, Code};
+use crate::jobs::{Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time};
+use crate::names::Digest;
+use crate::services::callbacks;
+
+/// How many images are kept at a time.
+const AT_A_TIME: usize = 8;
+/// The largest image that stays in memory until its job runs, in bytes.
+const KEPT: usize = 1 << 20;
+
+/// What becomes of each call.
+pub(super) type Outcome = Result<Submitted, Box<Envelope>>;
+
+/// A call whose image is kept.
+struct Prepared {
+    call: Call,
+    sha256: Digest,
+    data: Option<Bytes>,
+}
+
+/// A job on its way into the store, and its place at a desk if it is to be run at once.
+struct Entry {
+    job: NewJob,
+    payload: Option<Payload>,
+    seat: Option<(Arc<Desk>, Seat)>,
+}
+
+/// Keeps calls as jobs. The outer error is of all of them.
+pub(super) async fn submit(
+    durable: &Arc<Durable>,
+    calls: Vec<Call>,
+    terms: &Terms,
+) -> Result<Vec<Outcome>, CallError> {
+    let (config, now) = (durable.running.load_full(), durable.clock.now());
+    if let Some(url) = &terms.callback_url {
+        let allowed = callbacks::check(url, &config.jobs.callbacks);
+        allowed.map_err(|reason| CallError::CallbackRefused { reason })?;
+    }
+    let calls = in_order(calls);
+    let count = calls.len();
+    let prepared = stream::iter(calls).map(|call| prepare(durable, call));
+    let prepared: Vec<_> = prepared.buffered(AT_A_TIME).collect().await;
+    let terms = &Terms {
+        max_attempts: terms.max_attempts.or(Some(config.jobs.attempts)),
+        ..terms.clone()
+    };
+    let mut entries = Vec::with_capacity(count);
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(count);
+    for (index, prepared) in prepared.into_iter().enumerate() {
+        match prepared {
+            Ok(prepared) => {
+                entries.push(entry(durable, prepared, terms, (index, count), now));
+                outcomes.push(None);
+            }
+            // A disk that is full is nobody's fault among them, and the next would fare no better.
+            Err(envelope) if envelope.code() == Code::StorageFull && count > 1 => {
+                let problem = envelope.error.message.clone();
+                return Err(CallError::StorageFull { problem });
+            }
+            Err(envelope) => outcomes.push(Some(Err(envelope))),
+        }
+    }
+    let mut added = add(durable, entries).await?.into_iter();
+    let outcome = |outcome: Option<Outcome>| outcome.or_else(|| added.next());
+    Ok(outcomes.into_iter().filter_map(outcome).collect())
+}
+
+/// Ids order jobs by their submission: those of one submission too.
+fn in_order(mut calls: Vec<Call>) -> Vec<Call> {
+    let mut ids: Vec<_> = calls.iter().map(|call| call.id).collect();
+    ids.sort_unstable();
+    for (call, id) in calls.iter_mut().zip(ids) {
+        call.id = id;
+    }
+    calls
+}
+
+async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope>> {
+    let failed =
+        |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
+    check(durable, &call)?;
+    match durable.payloads.prepare(&call.payload).await {
+        Ok((sha256, data)) => {
+            fail::fail_point!("job.payload_kept");
+            Ok(Prepared { call, sha256, data })
+        }
+        Err(error) => Err(failed(error, &call)),
+    }
+}
+
+/// What can be told before a job is kept, is told then. A plugin that another host serves is known there.
+fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
+    let checked = durable.plugins.check(call);
+    checked.or_else(|envelope| {
+        let is_elsewhere = || durable.served.load().contains(&call.plugin);
+        if envelope.code() == Code::PluginNotFound && is_elsewhere() {
+            Ok(())
+        } else {
+            Err(envelope)
+        }
+    })
+}
+
+fn entry(
+    durable: &Durable,
+    prepared: Prepared,
+    terms: &Terms,
+    (index, count): (usize, usize),
+    now: Time,
+) -> Entry {
+    let Prepared { call, sha256, data } = prepared;
+    let not_before = terms.not_before.filter(|time| *time > now);
+    let desk = match not_before {
+        None if !durable.stop.is_cancelled() => durable.desks.find(&call.plugin),
+        _ => None,
+    };
+    let seat = desk.and_then(|desk| desk.seat().map(|seat| (desk, seat)));
+    let until = now + delta(durable.lease());
+    let job = NewJob {
+        id: call.id,
+        owner: terms.owner.clone(),
+        request_id: call.request_id.to_string(),
+        plugin: call.plugin.clone(),
+        mime_type: call.mime_type.clone(),
+        options: call
+            .options
+            .as_ref()
+            .map(|options| options.get().to_owned()),
+        image: Image {
+            sha256: Some(sha256),
+            bytes: call.payload.as_slice().len() as u64,
+        },
+        data,
+        priority: terms.priority,
+        not_before: not_before.unwrap_or(now),
+        deadline: call.deadline,
+        max_attempts: terms.max_attempts.unwrap_or(1),
+        created_at: now,
+        idempotency: idempotency(&call, sha256, terms, (index, count)),
+        callback_url: terms.callback_url.clone(),
+        claim: seat.is_some().then_some((durable.host, until)),
+    };
+    let is_small = call.payload.as_slice().len() <= KEPT;
+    let payload = (seat.is_some() && is_small).then_some(call.payload);
+    Entry { job, payload, seat }
+}
+
+/// One word for each picture of a submission, and a digest of all that is said of it.
+fn idempotency(
+    call: &Call,
+    sha256: Digest,
+    terms: &Terms,
+    (index, count): (usize, usize),
+) -> Option<Idempotency> {
+    let key = terms.idempotency_key.as_deref()?;
+    let key = if count == 1 {
+        key.to_owned()
+    } else {
+        format!("{key}#{index}")
+    };
+    let not_before = terms.not_before.map(|time| time.to_rfc3339());
+    let attempts = terms.max_attempts.unwrap_or(0).to_string();
+    let deadline = call
+        .deadline
+        .map(|deadline| deadline.as_millis().to_string());
+    let said: [&[u8]; 9] = [
+        call.plugin.as_str().as_bytes(),
+        call.mime_type.as_bytes(),
+        call.options_json().as_bytes(),
+        sha256.bytes(),
+        terms.priority.as_str().as_bytes(),
+        not_before.as_deref().unwrap_or_default().as_bytes(),
+        terms.callback_url.as_deref().unwrap_or_default().as_bytes(),
+        attempts.as_bytes(),
+        deadline.as_deref().unwrap_or_default().as_bytes(),
+    ];
+    let digest = digest_of_all(said);
+    Some(Idempotency { key, digest })
+}
+
+async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let jobs = entries.iter().map(|entry| entry.job.clone()).collect();
+    let until = Instant::now() + durable.lease();
+    let added = durable.store.add(jobs).await.map_err(refused)?;
+    let outcomes = entries.into_iter().zip(added).map(|(entry, added)| {
+        let Entry { job, payload, seat } = entry;
+        match added {
+            Added::New => Ok(welcome(durable, job, payload, seat, until)),
+            Added::Known(record) => Ok(Submitted {
+                record: *record,
+                is_new: false,
+            }),
+            Added::Conflict => {
+                let key = job.idempotency.map(|word| word.key).unwrap_or_default();
+                let error = CallError::KeyReused { key };
+                Err(Box::new(Envelope::new(&error, Some(&job.plugin))))
+            }
+        }
+    });
+    Ok(outcomes.collect())
+}
+
+/// A job that is durable: it begins, or waits until somebody claims it.
+fn welcome(
+    durable: &Arc<Durable>,
+    job: NewJob,
+    payload: Option<Payload>,
+    seat: Option<(Arc<Desk>, Seat)>,
+    until: Instant,
+) -> Submitted {
+    let record = record_of(job);
+    match seat {
+        Some((desk, seat)) => {
+            let held = durable.held.insert(record.clone(), until);
+            desk.sit(Ready {
+                held,
+                payload,
+                seat,
+            });
+            begin(durable, &desk);
+        }
+        None => {
+            if let Some(desk) = durable.desks.find(&record.plugin) {
+                desk.set_backlog(true);
+            }
+        }
+    }
+    Submitted {
+        record,
+        is_new: true,
+    }
+}
+
+/// The record of a job that was just added, as the store has it.
+fn record_of(job: NewJob) -> Record {
+    let claimed = job.claim.is_some();
+    let url = job.callback_url;
+    Record {
+        id: job.id,
+        kind: Kind::Submitted,
+        owner: job.owner,
+        request_id: job.request_id,
+        plugin: job.plugin,
+        mime_type: job.mime_type,
+        options: job.options,
+        image: job.image,
+        priority: job.priority,
+        status: if claimed {
+            Status::Running
+        } else {
+            Status::Pending
+        },
+        attempt: claimed.into(),
+        max_attempts: job.max_attempts,
+        fence: claimed.into(),
+        host: job.claim.map(|(host, _)| host),
+        leased_until: job.claim.map(|(_, until)| until),
+        not_before: job.not_before,
+        deadline: job.deadline,
+        cancel_asked: false,
+        created_at: job.created_at,
+        started_at: claimed.then_some(job.created_at),
+        finished_at: None,
+        generation: None,
+        progress: 0.0,
+        outcome: None,
+        log: None,
+        callback: url.map(|url| Callback {
+            url,
+            attempts: 0,
+            due: None,
+            delivered_at: None,
+            error: None,
+        }),
+    }
+}
