@@ -121,7 +121,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["app", "call", "config", "loader", "names", "services"],
+        &[
+            "app",
+            "call",
+            "config",
+            // The words of the contract.
+            "jobs::Priority",
+            "jobs::Status",
+            "loader",
+            "names",
+            "services",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),
@@ -146,6 +156,8 @@ const SPAWNING: &[&str] = &[
     "app.rs",
     // The watcher and who follows it end when the host stops.
     "app/watch.rs",
+    // Threads that share the work of one command, which waits for them.
+    "cli/jobs/crew.rs",
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
     "http/server.rs",
@@ -243,7 +255,7 @@ const HOST: &[Rule] = &[
     rule("spawn_blocking(", BLOCKING),
     rule("spawn_local(", &[]),
     rule("thread::Builder", THREADS),
-    rule("thread::scope", &[]),
+    rule("thread::scope", &["cli/jobs/crew.rs"]),
     rule("Command::new(", PROCESSES),
 ];
 

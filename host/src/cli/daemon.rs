@@ -1,15 +1,15 @@
 //! Requests to a running daemon. Knows HTTP and the form of an error; nothing of what is asked for.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use ureq::http::{Response, Uri};
-use ureq::{Agent, Body, Timeout};
+use ureq::http::{Response, Uri, header};
+use ureq::{Agent, Body, BodyReader, SendBody, Timeout};
 
 use super::exit::{Exit, Failure};
 
@@ -17,6 +17,12 @@ use super::exit::{Exit, Failure};
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take to begin, and its body to arrive: a plugin may have to be opened.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long a body may take to be sent: pictures over slow lines are in it.
+const SENDING: Duration = Duration::from_secs(600);
+/// How many connections are kept for the next request: as many as there can be at a time.
+const KEPT: usize = 64;
+/// What a daemon answers that is too slow, too busy, not ready, or out of room for now.
+const PASSING: [u16; 4] = [408, 429, 503, 507];
 /// The most bytes of an answer: schemas are in it.
 const MOST: u64 = 64 << 20;
 
@@ -83,8 +89,11 @@ impl Daemon {
             .max_redirects(0)
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
+            .timeout_send_body(Some(SENDING))
             .timeout_recv_response(Some(ANSWER))
             .timeout_recv_body(Some(ANSWER))
+            .max_idle_connections(KEPT)
+            .max_idle_connections_per_host(KEPT)
             .build();
         let agent = config.into();
         Self { address, agent }
@@ -92,14 +101,54 @@ impl Daemon {
 
     /// Looks something up.
     pub(super) fn get(&self, path: &str) -> Result<Value, DaemonError> {
-        let url = format!("{}{path}", self.address);
-        self.answer(self.agent.get(url).call())
+        self.find(path, &[])
+    }
+
+    /// Looks something up that a query describes.
+    pub(super) fn find(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, DaemonError> {
+        let query = query.iter().copied();
+        self.answer(self.agent.get(self.url(path)).query_pairs(query).call())
+    }
+
+    /// Looks up what may be large, or no JSON, to be read as it comes.
+    pub(super) fn open(&self, path: &str) -> Result<BodyReader<'static>, DaemonError> {
+        let response = self.agent.get(self.url(path)).call();
+        let response = response.map_err(|error| self.failed(error))?;
+        if response.status().is_success() {
+            return Ok(response.into_body().into_reader());
+        }
+        let no_error = || self.stranger("it answered in a form of its own");
+        Err(self.answer(Ok(response)).err().unwrap_or_else(no_error))
     }
 
     /// Has something done.
     pub(super) fn post(&self, path: &str) -> Result<Value, DaemonError> {
-        let url = format!("{}{path}", self.address);
-        self.answer(self.agent.post(url).send_empty())
+        self.answer(self.agent.post(self.url(path)).send_empty())
+    }
+
+    /// Has something ended.
+    pub(super) fn delete(&self, path: &str) -> Result<Value, DaemonError> {
+        self.answer(self.agent.delete(self.url(path)).call())
+    }
+
+    /// Sends a body as it is read. Its length must be among the headers.
+    pub(super) fn send(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &mut dyn Read,
+    ) -> Result<Value, DaemonError> {
+        let query = query.iter().copied();
+        let request = self.agent.post(self.url(path)).query_pairs(query);
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        self.answer(request.send(SendBody::from_reader(body)))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
     }
 
     /// Says that an answer is not in the form of the contract.
@@ -112,6 +161,8 @@ impl Daemon {
     fn answer(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Value, DaemonError> {
         let mut response = response.map_err(|error| self.failed(error))?;
         let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let body = response.body_mut().with_config().limit(MOST).read_to_vec();
         let body = body.map_err(|error| self.failed(error))?;
         let no_json = |_| self.stranger(format!("it answered {status} with what is no JSON"));
@@ -120,7 +171,12 @@ impl Daemon {
             return Ok(answer);
         }
         match Refused::of(&answer) {
-            Some(line) => Err(DaemonError::Refused(Refused { line, answer })),
+            Some(line) => Err(DaemonError::Refused(Refused {
+                line,
+                answer,
+                status: status.as_u16(),
+                retry_after: retry_after.map(Duration::from_secs),
+            })),
             None => Err(self.stranger(format!("it answered {status} in a form of its own"))),
         }
     }
@@ -137,7 +193,7 @@ impl Daemon {
             ureq::Error::Io(ref cause)
                 if [UnexpectedEof, ConnectionReset, ConnectionAborted].contains(&cause.kind()) =>
             {
-                self.stranger("it hung up without an answer")
+                DaemonError::Gone(address)
             }
             ureq::Error::Io(cause) => absent(address, &cause),
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
@@ -170,6 +226,9 @@ pub(super) enum DaemonError {
     /// Somebody listens, and says nothing.
     #[error("the daemon at {0} did not answer within {seconds} s: it may still do what it was asked for", seconds = ANSWER.as_secs())]
     Silent(Address),
+    /// Somebody listened, and went before an answer was there.
+    #[error("what listens at {0} is no bulkhead daemon: it hung up without an answer")]
+    Gone(Address),
     /// Somebody else listens.
     #[error("what listens at {address} is no bulkhead daemon: {found}")]
     Stranger {
@@ -186,12 +245,39 @@ pub(super) enum DaemonError {
 /// An error that a daemon has answered with.
 #[derive(Debug)]
 pub(super) struct Refused {
-    line: String,
+    /// In one line.
+    pub(super) line: String,
     /// All that it said.
     pub(super) answer: Value,
+    status: u16,
+    retry_after: Option<Duration>,
+}
+
+impl DaemonError {
+    /// Whether it may go well a little later: the daemon is not there, or has no room for now.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Absent { .. } | Self::Silent(_) | Self::Gone(_) => true,
+            Self::Stranger { .. } => false,
+            Self::Refused(refused) => refused.is_passing(),
+        }
+    }
+
+    /// When it is worth trying again, if the daemon has said.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => refused.retry_after,
+            Self::Absent { .. } | Self::Silent(_) | Self::Gone(_) | Self::Stranger { .. } => None,
+        }
+    }
 }
 
 impl Refused {
+    /// Whether it may be another answer a little later.
+    pub(super) fn is_passing(&self) -> bool {
+        PASSING.contains(&self.status)
+    }
+
     /// `MESSAGE (CODE)`, or `MESSAGE (CODE: REASON)` where the message does not say the reason.
     fn of(answer: &Value) -> Option<String> {
         let error = &answer["error"];
@@ -210,9 +296,10 @@ impl From<DaemonError> for Failure {
     fn from(error: DaemonError) -> Self {
         let exit = match error {
             DaemonError::Refused(_) => Exit::Failed,
-            DaemonError::Absent { .. } | DaemonError::Silent(_) | DaemonError::Stranger { .. } => {
-                Exit::Unavailable
-            }
+            DaemonError::Absent { .. }
+            | DaemonError::Silent(_)
+            | DaemonError::Gone(_)
+            | DaemonError::Stranger { .. } => Exit::Unavailable,
         };
         Self::new(exit, error)
     }
@@ -221,6 +308,19 @@ impl From<DaemonError> for Failure {
 /// Text of others, which must not steer a terminal.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+/// A value as people read it; nothing where there is none.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(one_line(text)),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().filter_map(text).collect();
+            Some(items.join(", "))
+        }
+        other => Some(one_line(&other.to_string())),
+    }
 }
 
 #[cfg(test)]

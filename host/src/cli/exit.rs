@@ -12,9 +12,10 @@ use crate::loader::{ScanError, StagingError};
 pub(super) const HELP: &str = "\
 Exit codes:
   0   it worked
-  1   at least one picture could not be analysed, or the daemon refused what it was asked for
-  2   the command line is wrong
+  1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for
+  2   the command line is wrong, or a journal or a list of ids that it names
   69  the host cannot start: its address or its state folder is taken; or no daemon answers
+  75  jobs had not ended when the time of `jobs wait` was over: they go on
   78  the configuration is wrong, the plugins folder cannot be used, or workers are not shut in as it says";
 
 /// How a command ended.
@@ -22,10 +23,14 @@ Exit codes:
 pub(super) enum Exit {
     /// It worked.
     Success,
-    /// At least one picture could not be analysed, or the daemon refused.
+    /// At least one picture could not be analysed, a job failed, or the daemon refused.
     Failed,
+    /// What the command line names is not what it should be.
+    Usage,
     /// The host cannot start for now, or no daemon answers (`EX_UNAVAILABLE`).
     Unavailable,
+    /// What was waited for has not come yet (`EX_TEMPFAIL`).
+    Late,
     /// What the operator has set up is wrong (`EX_CONFIG`).
     Config,
 }
@@ -35,7 +40,9 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Success => Self::SUCCESS,
             Exit::Failed => Self::from(1),
+            Exit::Usage => Self::from(2),
             Exit::Unavailable => Self::from(69),
+            Exit::Late => Self::from(75),
             Exit::Config => Self::from(78),
         }
     }
@@ -56,6 +63,17 @@ impl Failure {
             line: error.to_string(),
             report: None,
         }
+    }
+
+    /// How the command ends.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The same, with more to say.
+    pub(super) fn with(mut self, more: &str) -> Self {
+        self.line = format!("{}: {more}", self.line);
+        self
     }
 
     /// Says it on stderr, in one line or, to people, with the place in the file.

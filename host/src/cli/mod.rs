@@ -1,8 +1,10 @@
 //! The command line: one file per command. Results go to stdout, all else to stderr.
 
 mod analyze;
+mod at;
 mod daemon;
 mod exit;
+mod jobs;
 mod logs;
 mod plugins;
 mod print;
@@ -35,6 +37,8 @@ enum Command {
     Analyze(analyze::Analyze),
     /// Show what a folder of plugins holds, without running any of it, or what a daemon serves
     Plugins(plugins::Plugins),
+    /// Submit pictures to a daemon as jobs, and see to them
+    Jobs(jobs::Jobs),
 }
 
 /// What every command takes.
@@ -76,6 +80,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Analyze(analyze) => analyze.run(),
         Command::Plugins(plugins) => plugins.run(),
+        Command::Jobs(jobs) => jobs.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
     exit.into()

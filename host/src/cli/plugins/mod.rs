@@ -7,9 +7,10 @@ mod tell;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use super::at::At;
 use super::daemon::Address;
 use super::exit::{Exit, Failure};
-use served::{Action, Asked, At};
+use served::{Action, Asked};
 
 /// Show what a folder of plugins holds, without running any of it, or what a daemon serves
 #[derive(Args)]

@@ -1,30 +1,14 @@
 //! What a daemon is asked for: the plugins that it serves, and changes to one of them. Knows the
 //! routes.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::Value;
 
-use super::super::daemon::{Address, Daemon, DaemonError};
+use super::super::at::At;
+use super::super::daemon::{Daemon, DaemonError};
 use super::super::exit::{Exit, Failure};
-use super::super::{Common, print};
+use super::super::print;
 use super::tell;
-
-/// A daemon, and the form of what is printed.
-#[derive(Args)]
-pub(super) struct At {
-    /// The daemon's address, such as http://127.0.0.1:8077 [default: the configuration's
-    /// `server.listen`]
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
-    daemon: Option<Option<Address>>,
-    /// The configuration [default: bulkhead.toml, if there is one]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print what the daemon answered
-    #[arg(long)]
-    json: bool,
-}
 
 /// One plugin of a daemon.
 #[derive(Args)]
@@ -62,16 +46,6 @@ impl Action {
 }
 
 impl At {
-    /// The daemon at `daemon`, else where the configuration says that it listens.
-    pub(super) fn new(daemon: Option<Address>, config: Option<PathBuf>, json: bool) -> Self {
-        let daemon = Some(daemon);
-        Self {
-            daemon,
-            config,
-            json,
-        }
-    }
-
     /// Shows every plugin and every refused file.
     pub(super) fn list(self) -> Result<Exit, Failure> {
         self.ask(|daemon| daemon.get("/v1/plugins"), tell::list)
@@ -85,7 +59,7 @@ impl At {
         told: impl FnOnce(&Value) -> Option<String>,
     ) -> Result<Exit, Failure> {
         let json = self.json;
-        let daemon = Daemon::at(self.address()?);
+        let daemon = self.daemon()?;
         let answer = request(&daemon).inspect_err(|error| match error {
             DaemonError::Refused(refused) if json => print::document(&refused.answer),
             _ => {}
@@ -98,25 +72,6 @@ impl At {
             print::line(&told);
         }
         Ok(Exit::Success)
-    }
-
-    fn address(self) -> Result<Address, Failure> {
-        if let Some(address) = self.daemon.flatten() {
-            return Ok(address);
-        }
-        let common = Common {
-            plugins: None,
-            config: self.config,
-        };
-        // The daemon's own files are none of ours, so it does not matter where they are.
-        let config = common.settings(None, Some(PathBuf::new()))?;
-        let listen = config.server.listen;
-        Address::of_listener(listen).ok_or_else(|| {
-            let problem = format!(
-                "`server.listen` is {listen}, which leaves the port open: name the daemon with --daemon"
-            );
-            Failure::new(Exit::Unavailable, problem)
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 use comfy_table::{Cell, Color, Table};
 use serde_json::Value;
 
-use super::super::daemon::one_line;
+use super::super::daemon::{one_line, text};
 use super::super::print;
 use super::served::Action;
 
@@ -203,19 +203,6 @@ fn generations(all: &[Value]) -> String {
         ))
     });
     format!("{table}{}", reasons.collect::<String>())
-}
-
-/// A value as people read it; nothing where there is none.
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(one_line(text)),
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().filter_map(text).collect();
-            Some(items.join(", "))
-        }
-        other => Some(one_line(&other.to_string())),
-    }
 }
 
 #[cfg(test)]
