@@ -179,6 +179,9 @@ const SPAWNING: &[&str] = &[
     "platform/portable/worker.rs",
     "platform/process.rs",
     "runner.rs",
+    // One task that ends when the host stops, and those in which it waits for who is told: they end with it.
+    "services/callbacks/mod.rs",
+    "services/callbacks/task.rs",
     "services/jobs.rs",
     // A task for each plugin, and one for each generation that drains: they end when the host stops.
     "services/rollout/arrival.rs",
@@ -194,6 +197,8 @@ const BLOCKING: &[&str] = &[
     "http/analyze/json.rs",
     // Small files, once a plugin.
     "lane/worker/probe.rs",
+    // Whoever is told of a job may be slow to answer.
+    "services/callbacks/task.rs",
     "services/jobs.rs",
     "services/opening.rs",
     // An earlier build is read and hashed.

@@ -24,9 +24,11 @@ use crate::jobs::{
 };
 use crate::names::PluginName;
 use double::Double;
+use log::Log;
 use receiver::{Answer, Heard, Receiver, status};
 
 mod double;
+mod log;
 mod receiver;
 mod resolving;
 
@@ -199,6 +201,7 @@ fn expected_signature(heard: &Heard) -> String {
 #[tokio::test]
 async fn it_is_told_until_it_is_heard() {
     let mut telling = Telling::start(vec![status(500), status(503), status(200)]).await;
+    let (log, _guard) = Log::listen();
     let mut bodies = Vec::new();
     for failure in [Some("answered 500"), Some("answered 503"), None] {
         let heard = telling.heard().await;
@@ -224,6 +227,9 @@ async fn it_is_told_until_it_is_heard() {
     }
     assert_eq!(bodies[0], bodies[1]);
     assert_eq!(bodies[0], bodies[2]);
+    assert_eq!(log.lines_with("DEBUG callback delivered job=").len(), 1);
+    let secret = base64_simd::STANDARD.encode_to_string(KEY);
+    assert!(!log.text().contains(&secret) && !log.text().contains("webhook-signature"));
 }
 
 #[tokio::test]
@@ -233,10 +239,18 @@ async fn it_is_given_up_after_the_last_try() {
         attempts: 2,
         ..settings(&["127.0.0.1"])
     };
+    let (log, _guard) = Log::listen();
     let mut telling = Telling::with(vec![status(404)], settings, 1).await;
     assert!(telling.end().await.due.is_some());
     telling.skip();
     let end = telling.end().await;
+    let lines = log.lines_with("WARN");
+    let warning = format!(
+        "WARN callback given up job={} attempt=2 error=\"answered 404\"",
+        end.job
+    );
+    assert_eq!(lines, [warning]);
+    assert_eq!(log.lines_with("to be tried again").len(), 1);
     assert_eq!((end.delivered_at, end.due), (None, None));
     assert_eq!(end.error.as_deref(), Some("answered 404"));
 }
@@ -329,9 +343,12 @@ async fn a_store_that_fails_is_waited_for() {
         internal: true,
         ..settings(&["127.0.0.1"])
     };
+    let (log, _guard) = Log::listen();
     let mut telling = Telling::over(receiver, store, ends, local);
     assert!(telling.end().await.delivered_at.is_some());
     telling.heard().await;
+    assert_eq!(log.lines_with("no callbacks are told").len(), 1);
+    assert_eq!(log.lines_with("callbacks are told again").len(), 1);
     assert!(telling.receiver.heard.try_recv().is_err(), "told once");
 }
 
