@@ -195,6 +195,8 @@ const BLOCKING: &[&str] = &[
     "app/watch.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
+    // Files of payloads are written, brought to rest and read.
+    "jobs/payloads/files/mod.rs",
     // Small files, once a plugin.
     "lane/worker/probe.rs",
     // Whoever is told of a job may be slow to answer.

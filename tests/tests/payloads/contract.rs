@@ -14,32 +14,32 @@ use futures_util::future::{BoxFuture, join_all, ready};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A store, and the files in which it keeps payloads in the end.
-pub struct Subject {
-    pub store: Arc<dyn PayloadStore>,
-    pub file: Box<dyn Fn(Digest) -> PathBuf + Send + Sync>,
+pub(crate) struct Subject {
+    pub(crate) store: Arc<dyn PayloadStore>,
+    pub(crate) file: Box<dyn Fn(Digest) -> PathBuf + Send + Sync>,
 }
 
 impl Subject {
     /// Has a payload look as if it was put two hours ago.
-    pub fn age(&self, sha256: Digest) {
+    pub(crate) fn age(&self, sha256: Digest) {
         let file = File::options().write(true).open((self.file)(sha256));
         let then = SystemTime::now() - 2 * HOUR;
         file.unwrap().set_modified(then).unwrap();
     }
 
-    pub async fn put(&self, bytes: &[u8]) -> Digest {
+    pub(crate) async fn put(&self, bytes: &[u8]) -> Digest {
         let payload = Payload::Heap(Bytes::copy_from_slice(bytes));
         self.store.put(digest_of(bytes), payload).await.unwrap();
         digest_of(bytes)
     }
 
-    pub async fn get(&self, sha256: Digest) -> Option<Vec<u8>> {
+    pub(crate) async fn get(&self, sha256: Digest) -> Option<Vec<u8>> {
         let found = self.store.get(sha256).await.unwrap();
         found.map(|payload| payload.as_slice().to_vec())
     }
 
     /// Sweeps what is older than an hour, but for what is needed. Gives what was asked about, and how many went.
-    pub async fn sweep(&self, needed: &[Digest]) -> (Vec<Digest>, u64) {
+    pub(crate) async fn sweep(&self, needed: &[Digest]) -> (Vec<Digest>, u64) {
         let asked = Mutex::new(Vec::new());
         let unused = |mut digests: Vec<Digest>| -> BoxFuture<'_, Vec<Digest>> {
             asked.lock().unwrap().extend(digests.iter().copied());
@@ -51,7 +51,7 @@ impl Subject {
     }
 }
 
-pub async fn check(it: &Subject) {
+pub(crate) async fn check(it: &Subject) {
     bytes_are_kept_as_they_are(it).await;
     many_may_put_at_once(it).await;
     only_what_is_old_and_unused_goes(it).await;
@@ -88,7 +88,9 @@ async fn only_what_is_old_and_unused_goes(it: &Subject) {
         it.put(b"unused").await,
         it.put(b"anew").await,
     );
-    [needed, unused, anew].map(|sha256| it.age(sha256));
+    for sha256 in [needed, unused, anew] {
+        it.age(sha256);
+    }
     it.put(b"anew").await;
     assert_eq!(it.sweep(&[needed]).await, (sorted(vec![needed, unused]), 1));
     assert!(it.get(unused).await.is_none());
@@ -134,7 +136,7 @@ fn hour_ago() -> Time {
     (SystemTime::now() - HOUR).into()
 }
 
-pub fn sorted(mut digests: Vec<Digest>) -> Vec<Digest> {
+pub(crate) fn sorted(mut digests: Vec<Digest>) -> Vec<Digest> {
     digests.sort_by_key(|digest| *digest.bytes());
     digests
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use hyper::service::Service as _;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -18,25 +17,25 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-pub const BUCKET: &str = "bulkhead-test";
-pub const SECRET: &str = "s3cr3t-that-nobody-may-see";
+pub(crate) const BUCKET: &str = "bulkhead-test";
+pub(crate) const SECRET: &str = "s3cr3t-that-nobody-may-see";
 
-pub struct Server {
-    pub folder: TempDir,
-    pub faults: Arc<Faults>,
+pub(crate) struct Server {
+    pub(crate) folder: TempDir,
+    pub(crate) faults: Arc<Faults>,
     address: SocketAddr,
 }
 
 /// What it answers with instead, how often still, and how many requests have come.
 #[derive(Default)]
-pub struct Faults {
-    pub status: AtomicU16,
-    pub left: AtomicUsize,
-    pub requests: AtomicUsize,
+pub(crate) struct Faults {
+    pub(crate) status: AtomicU16,
+    pub(crate) left: AtomicUsize,
+    pub(crate) requests: AtomicUsize,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -50,7 +49,7 @@ impl Server {
         }
     }
 
-    pub fn environment(&self) -> BTreeMap<String, String> {
+    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
         let endpoint = format!("http://{}", self.address);
         let variables = [
             ("AWS_ACCESS_KEY_ID", "bulkhead"),
@@ -64,12 +63,12 @@ impl Server {
         variables.into()
     }
 
-    pub fn bucket(&self) -> PathBuf {
+    pub(crate) fn bucket(&self) -> PathBuf {
         self.folder.path().join(BUCKET)
     }
 
     /// Has it answer so many requests with this status, and forget how many have come.
-    pub fn fail(&self, status: u16, times: usize) {
+    pub(crate) fn fail(&self, status: u16, times: usize) {
         self.faults.status.store(status, Ordering::SeqCst);
         self.faults.left.store(times, Ordering::SeqCst);
         self.faults.requests.store(0, Ordering::SeqCst);
@@ -105,9 +104,9 @@ async fn answer(
     faults.requests.fetch_add(1, Ordering::SeqCst);
     let fails = faults
         .left
-        .try_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
     if fails.is_err() {
-        return service.call(request).await;
+        return service.call(request.map(Body::from)).await;
     }
     let mut response = Response::new(Body::empty());
     let status = faults.status.load(Ordering::SeqCst);
