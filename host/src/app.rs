@@ -137,7 +137,10 @@ impl App {
             store(&config),
             tasks.clone(),
         ));
-        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), Arc::clone(&running)));
+        let analysis = Arc::new(AnalysisService::new(
+            Arc::clone(&jobs),
+            Arc::clone(&running),
+        ));
         Ok(Self {
             analysis,
             jobs,

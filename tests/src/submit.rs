@@ -124,7 +124,11 @@ impl Daemon {
     pub fn ended(&self, id: &str) -> Value {
         let answer = self.get(&format!("/v1/jobs/{id}?wait={LIMIT}"));
         assert_eq!(answer.status, 200, "{}", answer.body);
-        assert!(is_final(&answer.body), "no end within {LIMIT} s: {}", answer.body);
+        assert!(
+            is_final(&answer.body),
+            "no end within {LIMIT} s: {}",
+            answer.body
+        );
         answer.body
     }
 
@@ -138,7 +142,11 @@ impl Daemon {
 
     /// Has a job end.
     pub fn cancel(&self, id: &str) -> Answer {
-        Answer::of(self.agent().delete(self.url(&format!("/v1/jobs/{id}"))).call())
+        Answer::of(
+            self.agent()
+                .delete(self.url(&format!("/v1/jobs/{id}")))
+                .call(),
+        )
     }
 
     /// Has a job run once more.
@@ -170,7 +178,10 @@ pub fn id(answer: &Answer) -> String {
 
 /// Whether nothing will come after the job's status.
 pub fn is_final(job: &Value) -> bool {
-    matches!(job["status"].as_str(), Some("SUCCESS" | "FAILED" | "CANCELLED"))
+    matches!(
+        job["status"].as_str(),
+        Some("SUCCESS" | "FAILED" | "CANCELLED")
+    )
 }
 
 /// `STATUS`, or `STATUS code`: what a test compares.

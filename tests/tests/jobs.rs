@@ -1,6 +1,5 @@
 //! Jobs of one host, through HTTP: they wait, run, fail, are tried again, cancelled, and outlive the host. (FAULTS JB)
 
-
 use bulkhead_tests::cli;
 use bulkhead_tests::daemon::Daemon;
 use bulkhead_tests::fixtures::{bytes, fixture};
@@ -37,7 +36,10 @@ impl Bench {
 
     fn noted(&self, mark: &str, more: Value) -> Value {
         let mut options = json!({ "mark": mark, "journal": self.journal() });
-        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        options
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         options
     }
 
@@ -61,7 +63,8 @@ impl Bench {
     fn order(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.journal()).unwrap();
         let ends = text.lines().filter_map(|line| line.strip_prefix("end "));
-        ends.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+        ends.filter_map(|line| line.split(' ').next().map(str::to_owned))
+            .collect()
     }
 }
 
@@ -77,13 +80,19 @@ fn a_job_is_submitted_waited_for_and_fetched() {
     let ended = bench.daemon.ended(&job);
     assert_eq!(brief(&ended), "SUCCESS");
     assert_eq!(ended["result"]["mark"], "one");
-    assert_eq!((&ended["attempt"], &ended["progress"]), (&json!(1), &json!(1.0)));
+    assert_eq!(
+        (&ended["attempt"], &ended["progress"]),
+        (&json!(1), &json!(1.0))
+    );
     assert_eq!(ended["image_sha256"].as_str().unwrap().len(), 64);
     let result = bench.daemon.get(&format!("/v1/jobs/{job}/result"));
     assert_eq!(result.body, ended["result"]);
     let url = ended["attachments"][0]["url"].as_str().unwrap();
     let attachment = bench.daemon.get(url);
-    assert_eq!((attachment.status, attachment.header("content-type")), (200, Some("text/plain")));
+    assert_eq!(
+        (attachment.status, attachment.header("content-type")),
+        (200, Some("text/plain"))
+    );
     assert_eq!(attachment.header("content-length"), Some("5"));
 }
 
@@ -91,11 +100,15 @@ fn a_job_is_submitted_waited_for_and_fetched() {
 fn jobs_of_a_busy_plugin_wait_by_priority() {
     let bench = Bench::new("concurrency = 1\n");
     let gate = bench.gate("go");
-    let first = bench.daemon.submitted("steps", &bench.noted("first", json!({ "until": gate })));
+    let first = bench
+        .daemon
+        .submitted("steps", &bench.noted("first", json!({ "until": gate })));
     bench.until_begun("first", 1);
     for (mark, priority) in [("low", "low"), ("normal", "normal"), ("high", "high")] {
         let query = [("priority", priority)];
-        let answer = bench.daemon.submit_with("steps", &bench.noted(mark, json!({})), &query, &[]);
+        let answer = bench
+            .daemon
+            .submit_with("steps", &bench.noted(mark, json!({})), &query, &[]);
         assert_eq!(answer.body["priority"], priority);
         assert_eq!(answer.body["waiting_for"], "its turn", "{}", answer.body);
     }
@@ -125,13 +138,19 @@ fn a_plugin_with_many_jobs_holds_up_no_other() {
 fn a_job_waits_for_its_time() {
     let bench = Bench::new("");
     let tomorrow = [("not_before", "2999-01-01T00:00:00Z")];
-    let answer = bench.daemon.submit_with("steps", &bench.noted("late", json!({})), &tomorrow, &[]);
+    let answer = bench
+        .daemon
+        .submit_with("steps", &bench.noted("late", json!({})), &tomorrow, &[]);
     assert_eq!(answer.body["waiting_for"], "its time", "{}", answer.body);
-    let now = bench.daemon.submitted("steps", &bench.noted("now", json!({})));
+    let now = bench
+        .daemon
+        .submitted("steps", &bench.noted("now", json!({})));
     bench.daemon.ended(&now);
     assert_eq!(bench.daemon.job(&id(&answer))["status"], "PENDING");
     let long_ago = [("not_before", "2001-01-01T00:00:00Z")];
-    let answer = bench.daemon.submit_with("steps", &bench.noted("past", json!({})), &long_ago, &[]);
+    let answer = bench
+        .daemon
+        .submit_with("steps", &bench.noted("past", json!({})), &long_ago, &[]);
     assert_eq!(brief(&bench.daemon.ended(&id(&answer))), "SUCCESS");
 }
 
@@ -148,20 +167,32 @@ fn jb_07_one_word_is_one_job() {
     let mut ids: Vec<_> = answers.iter().map(id).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1);
-    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 202).count(),
+        1
+    );
     bench.daemon.ended(&ids[0]);
     assert_eq!(counted(&bench.journal(), "once"), (1, 1));
-    let other = bench.daemon.submit_with("steps", &bench.noted("other", json!({})), &[], &word);
-    assert_eq!((other.status, other.details()["code"].as_str()), (422, Some("invalid_input")));
+    let other = bench
+        .daemon
+        .submit_with("steps", &bench.noted("other", json!({})), &[], &word);
+    assert_eq!(
+        (other.status, other.details()["code"].as_str()),
+        (422, Some("invalid_input"))
+    );
 }
 
 #[test]
 fn jb_08_a_job_waits_for_its_plugin_and_not_for_ever() {
     let bench = Bench::new("concurrency = 1\n[jobs]\npatience = \"3s\"\n");
     let gate = bench.gate("go");
-    bench.daemon.submitted("steps", &bench.noted("first", json!({ "until": gate })));
+    bench
+        .daemon
+        .submitted("steps", &bench.noted("first", json!({ "until": gate })));
     bench.until_begun("first", 1);
-    let waits = bench.daemon.submitted("steps", &bench.noted("waits", json!({})));
+    let waits = bench
+        .daemon
+        .submitted("steps", &bench.noted("waits", json!({})));
     std::fs::remove_file(bench.folder.at("libfixture_steps.so")).unwrap();
     std::fs::write(&gate, "").unwrap();
     wait::until("the job to miss its plugin", || {
@@ -177,31 +208,50 @@ fn jb_08_a_job_waits_for_its_plugin_and_not_for_ever() {
 fn jb_08_a_job_runs_when_its_plugin_comes_back() {
     let bench = Bench::new("concurrency = 1\n");
     let gate = bench.gate("go");
-    bench.daemon.submitted("steps", &bench.noted("first", json!({ "until": gate })));
+    bench
+        .daemon
+        .submitted("steps", &bench.noted("first", json!({ "until": gate })));
     bench.until_begun("first", 1);
-    let waits = bench.daemon.submitted("steps", &bench.noted("waits", json!({})));
+    let waits = bench
+        .daemon
+        .submitted("steps", &bench.noted("waits", json!({})));
     std::fs::remove_file(bench.folder.at("libfixture_steps.so")).unwrap();
     std::fs::write(&gate, "").unwrap();
     wait::until("the job to miss its plugin", || {
         (bench.daemon.job(&waits)["waiting_for"] == "plugin_missing").then_some(())
     });
-    bench.folder.put("libfixture_steps.so", &bytes(&fixture("fixture-steps")));
+    bench
+        .folder
+        .put("libfixture_steps.so", &bytes(&fixture("fixture-steps")));
     assert_eq!(brief(&bench.daemon.ended(&waits)), "SUCCESS");
 }
 
 #[test]
 fn jb_09_a_job_that_kills_its_worker_is_tried_three_times() {
     let bench = Bench::new(SHORT);
-    let bad = bench.daemon.submitted("steps", &bench.noted("bad", json!({ "end": "abort" })));
+    let bad = bench
+        .daemon
+        .submitted("steps", &bench.noted("bad", json!({ "end": "abort" })));
     let good: Vec<_> = (0..5)
-        .map(|it| bench.daemon.submitted("steps", &bench.noted(&format!("good{it}"), json!({}))))
+        .map(|it| {
+            bench
+                .daemon
+                .submitted("steps", &bench.noted(&format!("good{it}"), json!({})))
+        })
         .collect();
     let ended = bench.daemon.ended(&bad);
     assert_eq!(brief(&ended), "FAILED crash");
-    assert_eq!((&ended["attempt"], &ended["error"]["details"]["signal"]), (&json!(3), &json!("SIGABRT")));
+    assert_eq!(
+        (&ended["attempt"], &ended["error"]["details"]["signal"]),
+        (&json!(3), &json!("SIGABRT"))
+    );
     assert_eq!(counted(&bench.journal(), "bad"), (3, 0));
     for job in &good {
-        assert_eq!(brief(&bench.daemon.ended(job)), "SUCCESS", "the queue goes on");
+        assert_eq!(
+            brief(&bench.daemon.ended(job)),
+            "SUCCESS",
+            "the queue goes on"
+        );
     }
 }
 
@@ -209,22 +259,37 @@ fn jb_09_a_job_that_kills_its_worker_is_tried_three_times() {
 fn a_job_that_crashed_once_succeeds_the_second_time() {
     let bench = Bench::new(SHORT);
     let options = bench.noted("shy", json!({ "end": "abort-first" }));
-    let ended = bench.daemon.ended(&bench.daemon.submitted("steps", &options));
-    assert_eq!((brief(&ended).as_str(), &ended["attempt"]), ("SUCCESS", &json!(2)));
+    let ended = bench
+        .daemon
+        .ended(&bench.daemon.submitted("steps", &options));
+    assert_eq!(
+        (brief(&ended).as_str(), &ended["attempt"]),
+        ("SUCCESS", &json!(2))
+    );
     assert_eq!(ended["error"], Value::Null);
 }
 
 #[test]
 fn a_plugins_own_error_is_final_and_a_job_can_be_run_once_more() {
     let bench = Bench::new(SHORT);
-    let job = bench.daemon.submitted("steps", &bench.noted("fails", json!({ "end": "fail" })));
+    let job = bench
+        .daemon
+        .submitted("steps", &bench.noted("fails", json!({ "end": "fail" })));
     let ended = bench.daemon.ended(&job);
-    assert_eq!((brief(&ended).as_str(), &ended["attempt"]), ("FAILED failed", &json!(1)));
+    assert_eq!(
+        (brief(&ended).as_str(), &ended["attempt"]),
+        ("FAILED failed", &json!(1))
+    );
     let again = bench.daemon.retry(&job);
-    assert_eq!((again.status, &again.body["status"]), (202, &json!("PENDING")));
+    assert_eq!(
+        (again.status, &again.body["status"]),
+        (202, &json!("PENDING"))
+    );
     bench.until_begun("fails", 2);
     assert_eq!(brief(&bench.daemon.ended(&job)), "FAILED failed");
-    let fine = bench.daemon.submitted("steps", &bench.noted("fine", json!({})));
+    let fine = bench
+        .daemon
+        .submitted("steps", &bench.noted("fine", json!({})));
     bench.daemon.ended(&fine);
     assert_eq!(bench.daemon.retry(&fine).status, 422, "it has not failed");
 }
@@ -233,15 +298,30 @@ fn a_plugins_own_error_is_final_and_a_job_can_be_run_once_more() {
 fn a_job_is_cancelled_in_every_state() {
     let bench = Bench::new("concurrency = 1\n");
     let never = bench.gate("never");
-    let runs = bench.daemon.submitted("steps", &bench.noted("runs", json!({ "until": never, "deaf": true })));
+    let runs = bench.daemon.submitted(
+        "steps",
+        &bench.noted("runs", json!({ "until": never, "deaf": true })),
+    );
     bench.until_begun("runs", 1);
-    let waits = bench.daemon.submitted("steps", &bench.noted("waits", json!({})));
+    let waits = bench
+        .daemon
+        .submitted("steps", &bench.noted("waits", json!({})));
     assert_eq!(bench.daemon.cancel(&waits).body["status"], "CANCELLED");
     assert_eq!(bench.daemon.cancel(&runs).status, 200);
     assert_eq!(brief(&bench.daemon.ended(&runs)), "CANCELLED cancelled");
-    assert_eq!(bench.daemon.cancel(&runs).body["status"], "CANCELLED", "once more changes nothing");
-    let after = bench.daemon.submitted("steps", &bench.noted("after", json!({})));
-    assert_eq!(brief(&bench.daemon.ended(&after)), "SUCCESS", "its place is free again");
+    assert_eq!(
+        bench.daemon.cancel(&runs).body["status"],
+        "CANCELLED",
+        "once more changes nothing"
+    );
+    let after = bench
+        .daemon
+        .submitted("steps", &bench.noted("after", json!({})));
+    assert_eq!(
+        brief(&bench.daemon.ended(&after)),
+        "SUCCESS",
+        "its place is free again"
+    );
     assert_eq!(bench.daemon.cancel(&after).body["status"], "SUCCESS");
     assert_eq!(counted(&bench.journal(), "waits"), (0, 0));
 }
@@ -252,11 +332,19 @@ fn jb_10_a_second_host_on_the_same_folder_refuses() {
     let (plugins, state) = (bench.folder.path(), bench.folder.beside("state"));
     let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     let second = cli::run(&[
-        "serve", "--listen", "127.0.0.1:0", "--plugins", &text(&plugins), "--state", &text(&state),
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--plugins",
+        &text(&plugins),
+        "--state",
+        &text(&state),
     ]);
     assert_eq!(second.exit, 69);
     assert!(second.stderr.contains("locked"), "{}", second.stderr);
-    let job = bench.daemon.submitted("steps", &bench.noted("fine", json!({})));
+    let job = bench
+        .daemon
+        .submitted("steps", &bench.noted("fine", json!({})));
     assert_eq!(brief(&bench.daemon.ended(&job)), "SUCCESS");
 }
 
@@ -264,11 +352,17 @@ fn jb_10_a_second_host_on_the_same_folder_refuses() {
 fn jb_11_a_stop_lets_jobs_end_or_hands_them_back() {
     let mut bench = Bench::new("concurrency = 2\n[server]\ndrain = \"2s\"\n");
     let (gate, never) = (bench.gate("go"), bench.gate("never"));
-    let ends = bench.daemon.submitted("steps", &bench.noted("ends", json!({ "until": gate })));
-    let stays = bench.daemon.submitted("steps", &bench.noted("stays", json!({ "until": never })));
+    let ends = bench
+        .daemon
+        .submitted("steps", &bench.noted("ends", json!({ "until": gate })));
+    let stays = bench
+        .daemon
+        .submitted("steps", &bench.noted("stays", json!({ "until": never })));
     bench.until_begun("ends", 1);
     bench.until_begun("stays", 1);
-    let waits = bench.daemon.submitted("steps", &bench.noted("waits", json!({})));
+    let waits = bench
+        .daemon
+        .submitted("steps", &bench.noted("waits", json!({})));
     bench.daemon.terminate();
     std::fs::write(&gate, "").unwrap();
     assert_eq!(bench.daemon.exit_code(), Some(0));
@@ -276,7 +370,11 @@ fn jb_11_a_stop_lets_jobs_end_or_hands_them_back() {
     bench.restart();
     assert_eq!(bench.daemon.job(&ends)["status"], "SUCCESS");
     let stays = bench.daemon.ended(&stays);
-    assert_eq!((brief(&stays).as_str(), &stays["attempt"]), ("SUCCESS", &json!(1)), "a stop is no attempt");
+    assert_eq!(
+        (brief(&stays).as_str(), &stays["attempt"]),
+        ("SUCCESS", &json!(1)),
+        "a stop is no attempt"
+    );
     assert_eq!(brief(&bench.daemon.ended(&waits)), "SUCCESS");
     assert_eq!(counted(&bench.journal(), "ends"), (1, 1));
 }
@@ -284,9 +382,14 @@ fn jb_11_a_stop_lets_jobs_end_or_hands_them_back() {
 #[test]
 fn jb_14_a_large_result_lies_beside_its_job_and_ends_with_it() {
     let mut bench = Bench::new("[jobs]\nretention = { age = \"2s\", payloads = \"1s\" }\n");
-    let job = bench.daemon.submitted("steps", &bench.noted("large", json!({ "bytes": 300_000 })));
+    let job = bench
+        .daemon
+        .submitted("steps", &bench.noted("large", json!({ "bytes": 300_000 })));
     let ended = bench.daemon.ended(&job);
-    assert_eq!((&ended["status"], &ended["result"]), (&json!("SUCCESS"), &Value::Null));
+    assert_eq!(
+        (&ended["status"], &ended["result"]),
+        (&json!("SUCCESS"), &Value::Null)
+    );
     let url = ended["result_url"].as_str().unwrap();
     let result = bench.daemon.get(url);
     assert_eq!(result.body["padding"].as_str().map(str::len), Some(300_000));
@@ -295,7 +398,13 @@ fn jb_14_a_large_result_lies_beside_its_job_and_ends_with_it() {
     wait::until("the job to be forgotten", || {
         (bench.daemon.get(&format!("/v1/jobs/{job}")).status == 410).then_some(())
     });
-    assert_eq!(bench.daemon.get(&format!("/v1/jobs/{job}/result")).details()["code"], "expired");
+    assert_eq!(
+        bench
+            .daemon
+            .get(&format!("/v1/jobs/{job}/result"))
+            .details()["code"],
+        "expired"
+    );
     wait::until("its payload to go", || (files() == 0).then_some(()));
     bench.restart();
     assert_eq!(bench.daemon.get(&format!("/v1/jobs/{job}")).status, 410);
@@ -314,7 +423,10 @@ fn files_below(folder: &std::path::Path) -> usize {
 fn jb_15_workers_die_with_a_host_that_is_killed_and_jobs_run_again() {
     let mut bench = Bench::new("");
     let gate = bench.gate("go");
-    let job = bench.daemon.submitted("steps", &bench.noted("long", json!({ "until": gate, "deaf": true })));
+    let job = bench.daemon.submitted(
+        "steps",
+        &bench.noted("long", json!({ "until": gate, "deaf": true })),
+    );
     bench.until_begun("long", 1);
     let workers = bench.daemon.process().children();
     assert!(!workers.is_empty());
@@ -326,14 +438,21 @@ fn jb_15_workers_die_with_a_host_that_is_killed_and_jobs_run_again() {
     bench.until_begun("long", 2);
     std::fs::write(&gate, "").unwrap();
     let ended = bench.daemon.ended(&job);
-    assert_eq!((brief(&ended).as_str(), &ended["attempt"]), ("SUCCESS", &json!(2)));
+    assert_eq!(
+        (brief(&ended).as_str(), &ended["attempt"]),
+        ("SUCCESS", &json!(2))
+    );
     assert_eq!(counted(&bench.journal(), "long"), (2, 1));
 }
 
 #[test]
 fn jb_16_an_id_that_was_guessed_finds_nothing() {
     let bench = Bench::new("");
-    bench.daemon.ended(&bench.daemon.submitted("steps", &bench.noted("one", json!({}))));
+    bench.daemon.ended(
+        &bench
+            .daemon
+            .submitted("steps", &bench.noted("one", json!({}))),
+    );
     for guess in [
         "00000000-0000-0000-0000-000000000000",
         "9b2c3d4e-5f60-4711-8a9b-0c1d2e3f4a5b",
@@ -362,7 +481,10 @@ fn an_analysis_can_be_looked_up_after_a_restart() {
     bench.daemon.kill();
     bench.restart();
     let kept = bench.daemon.job(&job);
-    assert_eq!((&kept["status"], &kept["image_sha256"]), (&json!("SUCCESS"), &Value::Null));
+    assert_eq!(
+        (&kept["status"], &kept["image_sha256"]),
+        (&json!("SUCCESS"), &Value::Null)
+    );
     assert_eq!(kept["result"]["mark"], "now");
     assert!(bench.daemon.jobs("").is_empty(), "it was not submitted");
 }
@@ -371,9 +493,25 @@ fn an_analysis_can_be_looked_up_after_a_restart() {
 fn what_cannot_run_is_refused_before_it_is_kept() {
     let bench = Bench::new("");
     for (answer, expected) in [
-        (bench.daemon.submit("nobodys", &json!({})), (404, "plugin_not_found")),
-        (bench.daemon.submit_with("steps", &json!({}), &[("priority", "now")], &[]), (400, "malformed_request")),
-        (bench.daemon.submit_with("steps", &json!({}), &[("callback_url", "http://example.com")], &[]), (403, "forbidden")),
+        (
+            bench.daemon.submit("nobodys", &json!({})),
+            (404, "plugin_not_found"),
+        ),
+        (
+            bench
+                .daemon
+                .submit_with("steps", &json!({}), &[("priority", "now")], &[]),
+            (400, "malformed_request"),
+        ),
+        (
+            bench.daemon.submit_with(
+                "steps",
+                &json!({}),
+                &[("callback_url", "http://example.com")],
+                &[],
+            ),
+            (403, "forbidden"),
+        ),
     ] {
         let code = answer.details()["code"].as_str().unwrap_or_default();
         assert_eq!((answer.status, code), expected, "{}", answer.body);
@@ -388,8 +526,13 @@ fn a_job_that_was_stopped_by_nobody_keeps_its_deadline() {
     let options = bench.noted("slow", json!({ "until": never, "deaf": true }));
     let headers = [("x-deadline-ms", "100")];
     let query = [("max_attempts", "2")];
-    let job = id(&bench.daemon.submit_with("steps", &options, &query, &headers));
+    let job = id(&bench
+        .daemon
+        .submit_with("steps", &options, &query, &headers));
     let ended = bench.daemon.ended(&job);
-    assert_eq!((brief(&ended).as_str(), &ended["attempt"]), ("FAILED timeout", &json!(2)));
+    assert_eq!(
+        (brief(&ended).as_str(), &ended["attempt"]),
+        ("FAILED timeout", &json!(2))
+    );
     assert_eq!(ended["error"]["details"]["deadline_ms"], 100);
 }

@@ -67,14 +67,18 @@ impl Shared {
     fn workers(&self) -> BTreeSet<String> {
         let text = std::fs::read_to_string(self.journal()).unwrap();
         let ends = text.lines().filter(|line| line.starts_with("end "));
-        ends.filter_map(|line| line.rsplit(' ').next().map(str::to_owned)).collect()
+        ends.filter_map(|line| line.rsplit(' ').next().map(str::to_owned))
+            .collect()
     }
 }
 
 /// A host's workers, by their process ids.
 fn workers_of(host: &Daemon) -> BTreeSet<String> {
     let children = host.process().children();
-    children.iter().map(|process| process.0.to_string()).collect()
+    children
+        .iter()
+        .map(|process| process.0.to_string())
+        .collect()
 }
 
 #[test]
@@ -93,7 +97,9 @@ fn hosts_share_the_work_and_see_each_others_jobs() {
         assert_eq!(brief(&job), "SUCCESS", "{job}");
         assert_eq!(job["result"]["mark"], format!("m{number}"));
     }
-    let busy = hosts.iter().filter(|host| !workers_of(host).is_disjoint(&shared.workers()));
+    let busy = hosts
+        .iter()
+        .filter(|host| !workers_of(host).is_disjoint(&shared.workers()));
     assert!(busy.count() >= 2, "one host has done it all");
     assert_eq!(hosts[1].jobs("limit=50").len(), 60);
 }
@@ -124,7 +130,10 @@ fn what_a_dead_host_has_left_is_taken_over() {
     shared.until_begun("long", 2);
     std::fs::write(&go, "").unwrap();
     let ended = second.ended(&job);
-    assert_eq!((brief(&ended).as_str(), ended["attempt"].as_u64()), ("SUCCESS", Some(2)));
+    assert_eq!(
+        (brief(&ended).as_str(), ended["attempt"].as_u64()),
+        ("SUCCESS", Some(2))
+    );
     assert_eq!(counted(&shared.journal(), "long"), (2, 1));
 }
 
@@ -150,14 +159,20 @@ fn hosts_that_are_killed_under_load_lose_nothing() {
         assert_eq!(job["result"]["mark"], **mark);
         assert!(job["attempt"].as_u64().unwrap() <= 3, "{job}");
         let again = hosts[1].job(id);
-        assert_eq!((&again["finished_at"], &again["attempt"]), (&job["finished_at"], &job["attempt"]));
+        assert_eq!(
+            (&again["finished_at"], &again["attempt"]),
+            (&job["finished_at"], &job["attempt"])
+        );
     }
 }
 
 #[test]
 fn a_job_is_cancelled_and_followed_through_another_host() {
     let Some(shared) = Shared::new() else { return };
-    let (first, second) = (shared.host(&["fixture-steps"]), shared.host(&["fixture-tiny"]));
+    let (first, second) = (
+        shared.host(&["fixture-steps"]),
+        shared.host(&["fixture-tiny"]),
+    );
     let never = shared.open.path().join("never");
     let job = first.submitted("steps", &shared.noted("long", json!({ "until": never })));
     shared.until_begun("long", 1);
@@ -176,7 +191,9 @@ fn one_word_is_one_job_at_all_hosts() {
     };
     let ids: BTreeSet<_> = std::thread::scope(|scope| {
         let host = |number: usize| &hosts[number % 2];
-        let sent: Vec<_> = (0..20).map(|it| scope.spawn(move || id(&submit(host(it))))).collect();
+        let sent: Vec<_> = (0..20)
+            .map(|it| scope.spawn(move || id(&submit(host(it)))))
+            .collect();
         sent.into_iter().map(|sent| sent.join().unwrap()).collect()
     });
     assert_eq!(ids.len(), 1);

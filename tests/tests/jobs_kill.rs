@@ -48,7 +48,8 @@ impl Run {
 
     /// Starts a host that ends at a place, and gives it jobs until it does. Whether it did.
     fn be_killed(&mut self, environment: &[(&str, &str)]) -> bool {
-        let Some(mut daemon) = Daemon::start_failing(&self.folder, &self.config, environment) else {
+        let Some(mut daemon) = Daemon::start_failing(&self.folder, &self.config, environment)
+        else {
             return true;
         };
         let journal = self.journal();
@@ -56,7 +57,11 @@ impl Run {
             let mark = format!("m{}", self.submitted);
             self.submitted += 1;
             // Some of the results are kept beside their job.
-            let bytes = if self.submitted.is_multiple_of(3) { 100_000 } else { 10 };
+            let bytes = if self.submitted.is_multiple_of(3) {
+                100_000
+            } else {
+                10
+            };
             let options = json!({ "mark": mark, "journal": journal, "bytes": bytes });
             match daemon.try_submit("steps", &options, &[], &[]) {
                 Ok(answer) => {
@@ -103,9 +108,13 @@ impl Run {
         let result = daemon.get(&format!("/v1/jobs/{id}/result"));
         let (begun, ended) = counted(&self.journal(), mark);
         if result.body["mark"] != mark {
-            return Some(format!("{mark} has another result: {}", result.body["mark"]));
+            return Some(format!(
+                "{mark} has another result: {}",
+                result.body["mark"]
+            ));
         }
-        (ended == 0 || begun < ended).then(|| format!("{mark} was begun {begun} times, ended {ended}"))
+        (ended == 0 || begun < ended)
+            .then(|| format!("{mark} was begun {begun} times, ended {ended}"))
     }
 }
 
@@ -117,7 +126,10 @@ fn check(place: &str, hit: usize) {
     for _ in 0..RESTARTS {
         killed += usize::from(run.be_killed(&[("FAILPOINT_KILL", &kill)]));
     }
-    assert_eq!(killed, RESTARTS, "{place} is not where a host comes by {hit} times");
+    assert_eq!(
+        killed, RESTARTS,
+        "{place} is not where a host comes by {hit} times"
+    );
     let wrong = run.audit();
     assert!(wrong.is_empty(), "killed at {kill}:\n{}", wrong.join("\n"));
 }
@@ -164,7 +176,10 @@ fn jb_01_a_store_that_answers_before_it_has_written_is_caught() {
         run.be_killed(&environment);
     }
     let wrong = run.audit();
-    assert!(wrong.iter().any(|it| it.contains("lost")), "it went unnoticed: {wrong:?}");
+    assert!(
+        wrong.iter().any(|it| it.contains("lost")),
+        "it went unnoticed: {wrong:?}"
+    );
 }
 
 /// How many times a host is killed at random, each time under load.
@@ -206,7 +221,8 @@ impl Run {
                         let Ok(answer) = client.try_submit("steps", &options) else {
                             return;
                         };
-                        if answer.status == 202 && sender.send((submit::id(&answer), mark)).is_err() {
+                        if answer.status == 202 && sender.send((submit::id(&answer), mark)).is_err()
+                        {
                             return;
                         }
                     }

@@ -117,9 +117,7 @@ impl From<StartError> for Failure {
             | StartError::Locked(_)
             | StartError::Staging(_)
             | StartError::Jobs(_)
-            | StartError::StoreFailed(_)) => {
-                Self::new(Exit::Unavailable, chain(&error))
-            }
+            | StartError::StoreFailed(_)) => Self::new(Exit::Unavailable, chain(&error)),
         }
     }
 }

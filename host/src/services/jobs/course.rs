@@ -252,7 +252,10 @@ mod tests {
         let live = course.after(0);
         (record.status, record.finished_at) = (Status::Success, Some(record.created_at));
         let looked_up = events_of(&record);
-        assert_eq!(kinds(&live), [(1, JobEventKind::Started), (2, JobEventKind::Ended)]);
+        assert_eq!(
+            kinds(&live),
+            [(1, JobEventKind::Started), (2, JobEventKind::Ended)]
+        );
         assert_eq!(looked_up, live, "whoever comes later sees the same");
     }
 

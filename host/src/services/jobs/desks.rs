@@ -234,7 +234,10 @@ mod tests {
 
     fn desks(plugins: &[(&str, usize)]) -> Desks {
         let desks = Desks::default();
-        let plugins: Vec<_> = plugins.iter().map(|(it, count)| (name(it), *count)).collect();
+        let plugins: Vec<_> = plugins
+            .iter()
+            .map(|(it, count)| (name(it), *count))
+            .collect();
         assert!(desks.arrange(&plugins).is_empty());
         desks
     }
@@ -265,7 +268,10 @@ mod tests {
     #[test]
     fn only_free_seats_of_plugins_with_a_backlog_are_filled() {
         let desks = desks(&[("a", 2), ("b", 3)]);
-        let (a, b) = (desks.find(&name("a")).unwrap(), desks.find(&name("b")).unwrap());
+        let (a, b) = (
+            desks.find(&name("a")).unwrap(),
+            desks.find(&name("b")).unwrap(),
+        );
         a.set_backlog(false);
         assert_eq!(desks.wanting(), [(name("b"), 3)]);
         let _seat = b.seat_claimed();
@@ -283,7 +289,9 @@ mod tests {
         for _ in 0..100 {
             desk.count(Duration::from_millis(1));
         }
-        let [(_, wanted)] = desks.wanting()[..] else { panic!() };
+        let [(_, wanted)] = desks.wanting()[..] else {
+            panic!()
+        };
         assert!((50..=2 + 100).contains(&wanted), "{wanted}");
         for _ in 0..100 {
             desk.count(Duration::from_nanos(1));
@@ -300,7 +308,10 @@ mod tests {
         let (first, turn) = desk.next().unwrap();
         assert!(desk.next().is_none());
         drop(turn);
-        assert!(desk.next().is_some(), "a turn is over before its seat is free");
+        assert!(
+            desk.next().is_some(),
+            "a turn is over before its seat is free"
+        );
         drop(first);
     }
 

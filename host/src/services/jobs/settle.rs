@@ -279,7 +279,12 @@ mod tests {
         check(&crashed(false), 1, None, Verdict::Again(seconds(1), true));
         check(&crashed(false), 2, None, Verdict::Again(seconds(2), true));
         check(&crashed(false), 3, None, failed);
-        check(&CallError::timed_out(seconds(1)), 1, None, Verdict::Again(seconds(1), true));
+        check(
+            &CallError::timed_out(seconds(1)),
+            1,
+            None,
+            Verdict::Again(seconds(1), true),
+        );
         check(&CallError::internal("x".to_owned()), 3, None, failed);
         check(&CallError::EmptyImage, 1, None, failed);
         check(&CallError::HostDied { attempts: 3 }, 4, None, failed);
@@ -298,7 +303,12 @@ mod tests {
     fn who_wanted_it_to_end_decides_what_becomes_of_it() {
         let cancelled = CallError::Cancelled;
         let again = Verdict::Again(Duration::ZERO, false);
-        check(&cancelled, 1, Some(Wish::Cancel), Verdict::Over(Status::Cancelled));
+        check(
+            &cancelled,
+            1,
+            Some(Wish::Cancel),
+            Verdict::Over(Status::Cancelled),
+        );
         check(&cancelled, 1, Some(Wish::Stop), again);
         check(&cancelled, 1, Some(Wish::Lost), Verdict::Leave);
         check(&cancelled, 1, None, again);
