@@ -18,6 +18,7 @@ pub mod lanes;
 pub mod load;
 pub mod mutations;
 pub mod process;
+pub mod relay;
 pub mod reload;
 pub mod source;
 pub mod tools;
