@@ -1,13 +1,14 @@
 //! The composition root: builds the chain from its settings, starts and stops it. The binary and
 //! the tests both begin here.
 
+mod jobs;
 mod watch;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
@@ -15,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+
+pub use jobs::JobsError;
 
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
@@ -32,6 +35,9 @@ use crate::watcher::FolderView;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
+/// How long analyses that somebody waited for are kept in memory, and how many.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+const KEPT_ANALYSES: usize = 10_000;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop waits for calls whose callers have gone.
@@ -48,6 +54,7 @@ pub struct App {
     /// Where plugins are looked up.
     pub registry: Arc<PluginRegistry>,
     config: Config,
+    running: Arc<ArcSwap<Config>>,
     workers: Arc<Workers>,
     events: Arc<EventLog>,
     reconciler: Reconciler,
@@ -82,6 +89,12 @@ pub enum StartError {
         "`workers.sandbox = \"required\"`, and workers cannot be shut in: {0}; set it to \"best-effort\" to run without"
     )]
     Sandbox(String),
+    /// Jobs cannot be kept.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+    /// The job store could not be trusted any more while the host ran.
+    #[error("the job store cannot be trusted any more, start the host anew: {0}")]
+    StoreFailed(String),
 }
 
 impl App {
@@ -124,13 +137,14 @@ impl App {
             store(&config),
             tasks.clone(),
         ));
-        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), running));
+        let analysis = Arc::new(AnalysisService::new(Arc::clone(&jobs), Arc::clone(&running)));
         Ok(Self {
             analysis,
             jobs,
             plugins,
             registry,
             config,
+            running,
             workers,
             events,
             reconciler,
@@ -203,18 +217,22 @@ impl App {
 
     /// Serves HTTP on `listener` and follows the plugins folder until `shutdown`, then lets what runs come to its end,
     /// but no longer than the configured time. Settings are read again from `settings`.
+    ///
+    /// # Errors
+    /// When it had to stop by itself: the job store could not be trusted any more.
     pub async fn serve(
         self,
         listener: TcpListener,
         settings: Option<Arc<dyn SettingsSource>>,
         shutdown: impl Future<Output = ()> + Send,
-    ) {
+    ) -> Result<(), StartError> {
         let Self {
             analysis,
             jobs,
             plugins,
             registry: _,
             config,
+            running: _,
             workers,
             events,
             reconciler,
@@ -244,12 +262,22 @@ impl App {
             drain,
             ..ServerLimits::default()
         };
+        let mut failed = None;
+        let mut asked = None;
         let stopped = async {
-            shutdown.await;
+            tokio::select! {
+                () = shutdown => {}
+                reason = jobs.store_failed() => {
+                    events.tell(Event::of(Kind::StoreFailed).reason(&reason));
+                    failed = Some(reason);
+                }
+            }
+            asked = Some(Instant::now());
             // What comes now must not be taken for what the next host will find.
             stop.cancel();
             let event = Event::of(Kind::HostStopping);
             events.tell(event.detail("drain_s", drain.as_secs()));
+            jobs.stop();
             state.draining();
         };
         let shutdown = Shutdown {
@@ -257,11 +285,14 @@ impl App {
             cancel: || jobs.cancel_all(),
         };
         http::serve(listener, router, limits, shutdown, &tasks).await;
+        let passed = asked.map_or(Duration::ZERO, |asked| asked.elapsed());
+        jobs.close(drain.saturating_sub(passed)).await;
         // What callers have left behind may still end well, within reason.
         tasks.close();
         let _ = tokio::time::timeout(ABANDONED_CALLS, tasks.wait()).await;
         workers.close();
         info!("stopped");
+        failed.map_or(Ok(()), |reason| Err(StartError::StoreFailed(reason)))
     }
 }
 
@@ -325,10 +356,9 @@ fn state(folder: &Path, source: io::Error) -> StartError {
 
 fn store(config: &Config) -> MemoryStore {
     let kept = config.jobs.retention;
-    let age = kept.age.duration();
     MemoryStore::new(Retention {
-        age,
-        count: kept.count,
+        age: kept.age.duration().min(KEPT_FOR),
+        count: kept.count.min(KEPT_ANALYSES),
         bytes: KEPT_RESULTS,
     })
 }

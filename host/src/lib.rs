@@ -10,6 +10,8 @@ pub mod config;
 pub mod envelope;
 pub mod error;
 pub mod events;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 pub mod http;
 pub mod jobs;
 pub mod lane;

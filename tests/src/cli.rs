@@ -1,5 +1,6 @@
 //! The `bulkhead` binary as a command that ends.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -62,7 +63,11 @@ pub(crate) fn command() -> Command {
 
 /// The same, started by another program.
 pub(crate) fn command_behind(starter: &[&str]) -> Command {
-    let binary = fixtures::bulkhead();
+    command_of(&fixtures::bulkhead(), starter)
+}
+
+/// The same, of another build of it.
+pub(crate) fn command_of(binary: &Path, starter: &[&str]) -> Command {
     let mut command = match starter {
         [] => Command::new(binary),
         [starter, arguments @ ..] => {

@@ -15,7 +15,7 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use crate::folder::Folder;
 use crate::process::Process;
-use crate::{cli, wait};
+use crate::{cli, fixtures, wait};
 
 /// The smallest thing that passes for an image.
 pub const IMAGE: &[u8] = b"an image, for all that the host can tell";
@@ -51,12 +51,48 @@ impl Daemon {
         Self::start_by(cli::command_behind(starter), folder, config, &[])
     }
 
+    /// Starts the build that ends at named places, as the environment says; nothing where it has ended before it was
+    /// ready.
+    pub fn start_failing(
+        folder: &Folder,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Option<Self> {
+        let command = cli::command_of(&fixtures::failpoints(), &[]);
+        let mut daemon = Self::launch(command, folder, config, environment).ok()?;
+        daemon.until_ready().then_some(daemon)
+    }
+
     fn start_by(
-        mut command: Command,
+        command: Command,
         folder: &Folder,
         config: &str,
         environment: &[(&str, &str)],
     ) -> Self {
+        let launched = Self::launch(command, folder, config, environment);
+        let mut daemon = launched.unwrap_or_else(|said| panic!("the daemon said {said}"));
+        assert!(daemon.until_ready(), "the daemon ended before it was ready");
+        daemon
+    }
+
+    /// Whether it is ready, once it is or has ended.
+    fn until_ready(&mut self) -> bool {
+        wait::until("the daemon to be ready", || {
+            if self.process.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let ready = self.agent.get(self.url("/readyz")).call().ok()?;
+            (ready.status() == 200).then_some(true)
+        })
+    }
+
+    /// Starts a daemon; what it said instead of where it listens, where it does not.
+    fn launch(
+        mut command: Command,
+        folder: &Folder,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let file = folder.beside("bulkhead.toml");
         std::fs::write(&file, config).unwrap();
         let mut process = command
@@ -80,20 +116,16 @@ impl Daemon {
         let address = address.and_then(|address| address.parse().ok());
         let Some(address) = address else {
             let _ = (process.kill(), process.wait(), reader.join());
-            panic!("the daemon said {line:?}, and {:?}", read(&stderr));
+            return Err(format!("{line:?}, and {:?}", read(&stderr)));
         };
-        let daemon = Self {
+        Ok(Self {
             process,
             address,
             agent: agent(),
             stderr,
             reader: Some(reader),
             folder: folder.clone(),
-        };
-        wait::until("the daemon to be ready", || {
-            (daemon.get("/readyz").status == 200).then_some(())
-        });
-        daemon
+        })
     }
 
     /// Sends an image as the body itself.
@@ -227,6 +259,27 @@ impl Daemon {
         self.process().signal(Signal::TERM);
     }
 
+    /// The same; an error where it went away before it answered.
+    ///
+    /// # Errors
+    /// What happened to the connection.
+    pub fn try_get(&self, path: &str) -> Result<Answer, ureq::Error> {
+        let sent = self.agent.get(self.url(path)).call();
+        sent.and_then(Answer::try_of)
+    }
+
+    /// Whether a signal has ended it, or does within a moment.
+    pub fn has_been_killed(&mut self) -> bool {
+        let ended = (0..200).find_map(|_| {
+            let ended = self.process.try_wait().unwrap();
+            if ended.is_none() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            ended
+        });
+        ended.is_some_and(|status| status.code().is_none())
+    }
+
     /// Ends it at once, as nobody should.
     pub fn kill(&mut self) {
         self.process().signal(Signal::KILL);
@@ -286,7 +339,11 @@ impl Daemon {
             .header("content-type", mime_type)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -317,20 +374,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn of(response: Result<Response<Body>, ureq::Error>) -> Self {
-        let mut response = response.unwrap();
+    pub(crate) fn of(response: Result<Response<Body>, ureq::Error>) -> Self {
+        response.and_then(Self::try_of).unwrap()
+    }
+
+    pub(crate) fn try_of(mut response: Response<Body>) -> Result<Self, ureq::Error> {
         let headers = response.headers().iter().map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
             (name.to_string(), value.into_owned())
         });
         let headers = headers.collect();
         let body = response.body_mut().with_config().limit(MOST);
-        let body = body.read_to_vec().unwrap();
-        Self {
+        let body = body.read_to_vec()?;
+        Ok(Self {
             status: response.status().as_u16(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             headers,
-        }
+        })
     }
 
     /// A header's value.

@@ -23,6 +23,20 @@ pub fn bulkhead() -> PathBuf {
     }
 }
 
+/// The `bulkhead` binary with the places where tests end it.
+pub fn failpoints() -> PathBuf {
+    match env::var_os("BULKHEAD_FAILPOINTS") {
+        Some(binary) => binary.into(),
+        None => {
+            // In a folder of its own: the other binary has the same name.
+            let target = text(&target().join("failpoints"));
+            let binary = ["--package", "bulkhead", "--bin", "bulkhead"];
+            let with = ["--features", "bulkhead/failpoints", "--target-dir", &target];
+            build(&[&binary[..], &with[..]].concat())
+        }
+    }
+}
+
 /// A plugin without the SDK, on a frozen copy of its types: a folder in `tests/frozen`.
 pub fn frozen(name: &str) -> PathBuf {
     let manifest = format!("tests/frozen/{name}/Cargo.toml");

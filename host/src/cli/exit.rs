@@ -119,7 +119,11 @@ impl From<StartError> for Failure {
             StartError::Staging(error @ StagingError::Unsafe(_)) => {
                 Self::new(Exit::Config, chain(&error))
             }
-            error @ (StartError::State { .. } | StartError::Locked(_) | StartError::Staging(_)) => {
+            error @ (StartError::State { .. }
+            | StartError::Locked(_)
+            | StartError::Staging(_)
+            | StartError::Jobs(_)
+            | StartError::StoreFailed(_)) => {
                 Self::new(Exit::Unavailable, chain(&error))
             }
         }

@@ -50,6 +50,8 @@ impl Serve {
             let _entered = control.enter();
             Signals::listen().map_err(unavailable)?
         };
+        #[cfg(feature = "failpoints")]
+        crate::failpoints::arm();
         let sources = self.common.sources(self.listen, self.state);
         let config = config::read(&sources)?;
         let logs = logs::start(&config.log);
@@ -104,15 +106,15 @@ async fn serve(
         .map_err(|error| cannot_listen(address, &error))?;
     let app = App::build(config)?;
     app.try_sandbox().await?;
+    app.keep_jobs().await?;
     print::line(&format!("listening on http://{address}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };
     let plugins = Arc::clone(&app.plugins);
     tokio::select! {
-        () = app.serve(listener, Some(Arc::new(settings)), shutdown) => {}
+        served = app.serve(listener, Some(Arc::new(settings)), shutdown) => served.map_err(Failure::from),
         never = reload(asking, &plugins) => match never {},
     }
-    Ok(())
 }
 
 /// Carries out one request to reload after the other, for as long as the host serves.

@@ -61,20 +61,21 @@ impl MemoryStore {
         self.shard(id).jobs.get_mut(&id).and_then(Job::start)
     }
 
-    /// Notes what became of a job. The first end stands.
-    pub fn end(&self, id: Uuid, outcome: Result<Output, Box<Envelope>>) {
+    /// Notes what became of a job. The first end stands: whether it is this one.
+    pub fn end(&self, id: Uuid, outcome: Result<Output, Box<Envelope>>) -> bool {
         let mut shard = self.shard(id);
         let Some(job) = shard.jobs.get_mut(&id) else {
-            return;
+            return false;
         };
         if matches!(job.state, JobState::Ended(_)) {
-            return;
+            return false;
         }
         job.end(outcome);
         let weight = job.weight();
         shard.ended.push_back(id);
         shard.bytes += weight;
         shard.forget(self.retention, Utc::now());
+        true
     }
 
     /// Tells the call of a job that nobody waits for it any more.

@@ -13,6 +13,9 @@ use crate::jobs::{
 };
 use crate::names::PluginName;
 
+/// The largest result that stands in its job, in bytes.
+pub(super) const LARGEST_INSIDE: usize = 64 << 10;
+
 /// What is to be told of jobs that their records alone do not say.
 pub(super) struct View {
     now: Time,
@@ -86,8 +89,10 @@ impl View {
         let result = output(record).and_then(|output| output.result.as_ref());
         job.result = Some(match result {
             None => None,
-            Some(StoredResult::Inline(json)) => Some(raw(record.id, json)?),
-            Some(StoredResult::Payload { .. }) => {
+            Some(StoredResult::Inline(json)) if json.len() <= LARGEST_INSIDE => {
+                Some(raw(record.id, json)?)
+            }
+            Some(StoredResult::Inline(_) | StoredResult::Payload { .. }) => {
                 job.result_url = Some(result::url(record.id));
                 None
             }
@@ -171,7 +176,10 @@ fn output(record: &Record) -> Option<&StoredOutput> {
 }
 
 /// Looks through the text once, and takes nothing of it apart: a disk may have changed what a plugin has said.
-fn raw(job: Uuid, json: &[u8]) -> Result<&RawValue, CallError> {
+///
+/// # Errors
+/// `internal` where it has.
+pub(super) fn raw(job: Uuid, json: &[u8]) -> Result<&RawValue, CallError> {
     serde_json::from_slice(json).map_err(|error| {
         CallError::internal(format!(
             "the stored result of job {job} is damaged: {error}"
@@ -183,3 +191,6 @@ fn raw(job: Uuid, json: &[u8]) -> Result<&RawValue, CallError> {
 pub(super) fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
+
+#[cfg(test)]
+mod tests;

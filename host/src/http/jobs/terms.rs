@@ -33,12 +33,12 @@ pub(super) fn read(wishes: Wishes, idempotency_key: Option<String>) -> Result<Te
     } = wishes;
     let priority = priority.map(|word| word.parse().map_err(CallError::malformed));
     let max_attempts = max_attempts.as_deref().map(attempts);
-    let not_before = not_before.as_deref().map(time).transpose()?;
+    let not_before = not_before.as_deref().map(time);
     Ok(Terms {
         owner: None,
         priority: priority.transpose()?.unwrap_or_default(),
-        // One in the past is none.
-        not_before: not_before.filter(|time| *time > Utc::now()),
+        // One in the past counts as none, but that is not for here to say: a submission that is sent again is the same.
+        not_before: not_before.transpose()?,
         max_attempts: max_attempts.transpose()?,
         idempotency_key,
         callback_url: callback_url.map(url).transpose()?,
@@ -158,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_over_is_none() {
+    fn a_time_is_of_rfc_3339_and_in_milliseconds() {
         let not_before = |text: &str| read(wishes("not_before", text), None).unwrap().not_before;
-        assert_eq!(not_before("1999-12-31T23:59:59Z"), None);
         let told = |text: &str| not_before(text).unwrap().to_rfc3339();
+        assert_eq!(told("1999-12-31t23:59:59z"), "1999-12-31T23:59:59+00:00");
         assert_eq!(told("2999-12-31T23:00:00Z"), "2999-12-31T23:00:00+00:00");
         assert_eq!(
             told("2999-12-31T23:00:00.123999+02:00"),

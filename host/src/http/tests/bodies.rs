@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{GIF, GIF_BASE64, MAX_BODY, check, post};
 use axum::body::Body;
 
-const FORM: &str = "multipart/form-data; boundary=X";
+pub(super) const FORM: &str = "multipart/form-data; boundary=X";
 
 /// A multipart body of parts, each with its headers' rest and content.
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (head, content) in parts {
         body.extend_from_slice(b"--X\r\nContent-Disposition: form-data; name=");
@@ -21,7 +21,7 @@ fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     body
 }
 
-const FILE: &str = "\"image\"; filename=\"a.gif\"\r\nContent-Type: image/gif";
+pub(super) const FILE: &str = "\"image\"; filename=\"a.gif\"\r\nContent-Type: image/gif";
 
 #[tokio::test]
 async fn three_bodies_give_the_same_result() {

@@ -31,6 +31,7 @@ mod budget;
 mod deadlines;
 mod edges;
 mod events;
+mod jobs;
 mod json;
 mod lanes;
 mod places;

@@ -232,3 +232,79 @@ pub(super) fn code_of(outcome: &StoredOutcome) -> Option<String> {
     let error: Error = serde_json::from_str(error.error.get()).ok()?;
     Some(error.details.code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::jobs::test_record;
+
+    fn kinds(events: &[JobEvent]) -> Vec<(u64, JobEventKind)> {
+        events.iter().map(|event| (event.id, event.kind)).collect()
+    }
+
+    #[test]
+    fn what_the_record_tells_is_not_kept_besides() {
+        let mut record = test_record();
+        record.started_at = Some(record.created_at);
+        let course = Course::of(&record);
+        assert_eq!(course.log(), None);
+        course.end(Status::Success, None, record.created_at);
+        let live = course.after(0);
+        (record.status, record.finished_at) = (Status::Success, Some(record.created_at));
+        let looked_up = events_of(&record);
+        assert_eq!(kinds(&live), [(1, JobEventKind::Started), (2, JobEventKind::Ended)]);
+        assert_eq!(looked_up, live, "whoever comes later sees the same");
+    }
+
+    #[test]
+    fn numbers_go_on_over_attempts() {
+        let mut record = test_record();
+        record.started_at = Some(record.created_at);
+        let course = Course::of(&record);
+        course.line("warn", "half of it");
+        let log = course.log().unwrap();
+        record.log = Some(serde_json::value::RawValue::from_string(log).unwrap());
+        record.attempt = 2;
+        let second = Course::of(&record);
+        let events = second.after(0);
+        let expected = [
+            (1, JobEventKind::Started),
+            (2, JobEventKind::Log),
+            (3, JobEventKind::Started),
+        ];
+        assert_eq!(kinds(&events), expected);
+        assert_eq!(events[1].facts["message"], "half of it");
+        assert_eq!(second.after(2).len(), 1);
+    }
+
+    #[test]
+    fn a_course_is_bounded_and_progress_is_not_told_for_each_step() {
+        let course = Course::of(&test_record());
+        for step in 0..10_000_u16 {
+            course.progress(f32::from(step) / 10_000.0);
+        }
+        assert!(course.after(0).len() < 100, "{}", course.after(0).len());
+        course.progress(1.0);
+        let last = course.after(0).pop().unwrap();
+        assert_eq!(last.facts["fraction"], 1.0, "the whole is always told");
+        for _ in 0..1_000 {
+            course.line("info", &"é".repeat(2_000));
+        }
+        let events = course.after(0);
+        assert_eq!(events.len(), MOST);
+        let longest = events.iter().filter_map(|it| it.facts["message"].as_str());
+        assert!(longest.map(str::len).max().unwrap() <= MAX_LINE);
+        assert_eq!(events.last().unwrap().id, *course.latest.borrow());
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_woken() {
+        let course = std::sync::Arc::new(Course::of(&test_record()));
+        let seen = course.after(0).last().unwrap().id;
+        let following = std::sync::Arc::clone(&course);
+        let waiting = tokio::spawn(async move { following.more(seen).await });
+        course.line("info", "news");
+        waiting.await.unwrap();
+        assert_eq!(course.after(seen).len(), 1);
+    }
+}

@@ -221,3 +221,96 @@ impl Drop for Turn {
         self.0.lock().running -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::jobs::held::HeldJobs;
+    use crate::services::jobs::test_record;
+
+    fn name(text: &str) -> PluginName {
+        PluginName::parse(text).unwrap()
+    }
+
+    fn desks(plugins: &[(&str, usize)]) -> Desks {
+        let desks = Desks::default();
+        let plugins: Vec<_> = plugins.iter().map(|(it, count)| (name(it), *count)).collect();
+        assert!(desks.arrange(&plugins).is_empty());
+        desks
+    }
+
+    fn job(seat: Seat) -> Ready {
+        let held = HeldJobs::default().insert(test_record(), std::time::Instant::now());
+        Ready {
+            held,
+            payload: None,
+            seat,
+        }
+    }
+
+    #[test]
+    fn a_job_that_comes_takes_a_seat_only_where_none_waits_for_it() {
+        let desks = desks(&[("a", 2)]);
+        let desk = desks.find(&name("a")).unwrap();
+        assert!(desk.seat().is_none(), "nobody has looked yet what waits");
+        desk.set_backlog(false);
+        let seats = [desk.seat().unwrap(), desk.seat().unwrap()];
+        assert!(desk.seat().is_none(), "it has two");
+        drop(seats);
+        assert!(desk.seat().is_some());
+        desk.set_backlog(true);
+        assert!(desk.seat().is_none());
+    }
+
+    #[test]
+    fn only_free_seats_of_plugins_with_a_backlog_are_filled() {
+        let desks = desks(&[("a", 2), ("b", 3)]);
+        let (a, b) = (desks.find(&name("a")).unwrap(), desks.find(&name("b")).unwrap());
+        a.set_backlog(false);
+        assert_eq!(desks.wanting(), [(name("b"), 3)]);
+        let _seat = b.seat_claimed();
+        assert_eq!(desks.wanting(), [(name("b"), 2)]);
+        desks.look_again();
+        assert_eq!(desks.wanting().len(), 2);
+    }
+
+    #[test]
+    fn short_calls_are_fetched_ahead_and_long_ones_are_not() {
+        let desks = desks(&[("a", 2)]);
+        let desk = desks.find(&name("a")).unwrap();
+        desk.count(Duration::from_secs(10));
+        assert_eq!(desks.wanting(), [(name("a"), 2)]);
+        for _ in 0..100 {
+            desk.count(Duration::from_millis(1));
+        }
+        let [(_, wanted)] = desks.wanting()[..] else { panic!() };
+        assert!((50..=2 + 100).contains(&wanted), "{wanted}");
+        for _ in 0..100 {
+            desk.count(Duration::from_nanos(1));
+        }
+        assert_eq!(desks.wanting(), [(name("a"), 2 + MOST_AHEAD)]);
+    }
+
+    #[test]
+    fn no_more_run_at_a_time_than_may() {
+        let desks = desks(&[("a", 1)]);
+        let desk = desks.find(&name("a")).unwrap();
+        desk.sit(job(desk.seat_claimed()));
+        desk.sit(job(desk.seat_claimed()));
+        let (first, turn) = desk.next().unwrap();
+        assert!(desk.next().is_none());
+        drop(turn);
+        assert!(desk.next().is_some(), "a turn is over before its seat is free");
+        drop(first);
+    }
+
+    #[test]
+    fn jobs_of_a_plugin_that_goes_are_given_back() {
+        let desks = desks(&[("a", 1), ("b", 1)]);
+        let desk = desks.find(&name("a")).unwrap();
+        desk.sit(job(desk.seat_claimed()));
+        let left = desks.arrange(&[(name("b"), 1)]);
+        assert_eq!(left.len(), 1);
+        assert!(desks.find(&name("a")).is_none());
+    }
+}

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 use uuid::Uuid;
 
+use super::behind::Behind;
 use super::clock::Clock;
 use super::desks::Desks;
 use super::held::HeldJobs;
@@ -35,6 +36,7 @@ pub(super) struct Durable {
     pub(super) events: Arc<EventLog>,
     pub(super) callbacks: Callbacks,
     pub(super) log: Arc<CallLog>,
+    pub(super) behind: Arc<Behind>,
     pub(super) desks: Desks,
     pub(super) held: HeldJobs,
     pub(super) endings: Endings,

@@ -3,6 +3,7 @@
 //! An analysis that somebody waits for is a job in memory. Jobs that were submitted are durable: they are in a
 //! store, and this host runs those that it has leased there.
 
+mod behind;
 mod clock;
 mod course;
 mod desks;
@@ -37,6 +38,7 @@ use crate::jobs::{
 };
 use crate::services::PluginManagementService;
 use crate::validation::Output;
+use behind::Behind;
 use durable::{Durable, refused};
 use held::Wish;
 use stored::{error_of, record_of};
@@ -45,7 +47,8 @@ use tell::{CallLog, Named};
 /// Keeps every call as a job.
 pub struct JobManagementService {
     plugins: Arc<PluginManagementService>,
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
+    behind: Arc<Behind>,
     log: Arc<CallLog>,
     durable: OnceLock<Arc<Durable>>,
 }
@@ -85,8 +88,10 @@ impl JobManagementService {
         store: MemoryStore,
         tasks: TaskTracker,
     ) -> Self {
+        let store = Arc::new(store);
         Self {
             plugins,
+            behind: Arc::new(Behind::new(Arc::clone(&store))),
             store,
             log: Arc::new(CallLog::new(tasks)),
             durable: OnceLock::new(),
@@ -123,14 +128,18 @@ impl JobManagementService {
             let unknown = CallError::UnknownJob { id: id.to_string() };
             return Err(Box::new(Envelope::new(&unknown, None)));
         };
-        let _unfinished = Unfinished {
-            store: &self.store,
-            id,
-        };
+        let _unfinished = Unfinished { jobs: self, id };
         let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
-        self.store.end(id, outcome.clone());
+        self.end(id, outcome.clone());
         self.log.tell(Named::of(&call), &outcome);
         outcome
+    }
+
+    /// The first end stands.
+    fn end(&self, id: Uuid, outcome: Result<Output, Box<Envelope>>) {
+        if self.store.end(id, outcome) && self.durable.get().is_some() {
+            self.behind.push(id);
+        }
     }
 
     /// The record of an analysis that is in memory.
@@ -328,16 +337,29 @@ fn not_retried(id: Uuid, status: crate::jobs::Status) -> CallError {
 
 /// Ends the record of a job whose caller went away while it ran.
 struct Unfinished<'a> {
-    store: &'a MemoryStore,
+    jobs: &'a JobManagementService,
     id: Uuid,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         // Without effect where the job has ended: the first end stands.
-        self.store.end(
+        self.jobs.end(
             self.id,
             Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
         );
     }
+}
+
+/// A job that waits, for tests of the parts.
+#[cfg(test)]
+fn test_record() -> Record {
+    let call = Call::new(
+        crate::names::PluginName::parse("any").expect("a name"),
+        Payload::Heap(bytes::Bytes::from_static(b"x")),
+        "image/png".to_owned(),
+    );
+    let mut record = record_of(&Job::pending(Arc::new(call)));
+    (record.kind, record.max_attempts) = (Kind::Submitted, 3);
+    record
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::JobManagementService;
+use super::behind;
 use super::clock::Clock;
 use super::desks::Desks;
 use super::dispatch::{dispatch, leave};
@@ -73,6 +74,7 @@ impl JobManagementService {
             events,
             callbacks,
             log: Arc::clone(&self.log),
+            behind: Arc::clone(&self.behind),
             desks: Desks::default(),
             held: HeldJobs::default(),
             endings: Endings::default(),
@@ -157,7 +159,10 @@ fn begin(durable: &Arc<Durable>) {
     let third = durable.lease() / 3;
     let patience = config.jobs.patience.duration() / 4;
     let unneeded = config.jobs.retention.payloads.duration() / 2;
-    let steps: [(&str, Duration, Step); 6] = [
+    let steps: [(&str, Duration, Step); 7] = [
+        ("keeping analyses for a later look", behind::EVERY, |it| {
+            it.behind.write(it).boxed()
+        }),
         ("renewing leases", within(third, 10), |it| {
             keep::renew(it).boxed()
         }),

@@ -241,3 +241,73 @@ async fn persist_payload(
     };
     persist(held, || put().boxed()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::PluginName;
+    use crate::services::jobs::test_record;
+
+    fn check(error: &CallError, attempt: u32, wish: Option<Wish>, expected: Verdict) {
+        let mut record = test_record();
+        (record.attempt, record.max_attempts) = (attempt, 3);
+        let plugin = PluginName::parse("any").unwrap();
+        let envelope = Envelope::new(error, Some(&plugin));
+        let found = judge(&record, wish, &envelope, Duration::from_secs(1));
+        assert_eq!(found, expected, "{error}, attempt {attempt}, {wish:?}");
+    }
+
+    fn crashed(retryable: bool) -> CallError {
+        CallError::Crashed {
+            signal: "SIGSEGV".to_owned(),
+            retryable,
+            traceback: String::new().into(),
+        }
+    }
+
+    fn overloaded(seconds: u64) -> CallError {
+        CallError::Overloaded {
+            in_flight: 1,
+            queued: 1,
+            retry_after: Duration::from_secs(seconds),
+        }
+    }
+
+    #[test]
+    fn what_may_end_otherwise_is_tried_again_and_not_for_ever() {
+        let (failed, seconds) = (Verdict::Over(Status::Failed), Duration::from_secs);
+        check(&crashed(false), 1, None, Verdict::Again(seconds(1), true));
+        check(&crashed(false), 2, None, Verdict::Again(seconds(2), true));
+        check(&crashed(false), 3, None, failed);
+        check(&CallError::timed_out(seconds(1)), 1, None, Verdict::Again(seconds(1), true));
+        check(&CallError::internal("x".to_owned()), 3, None, failed);
+        check(&CallError::EmptyImage, 1, None, failed);
+        check(&CallError::HostDied { attempts: 3 }, 4, None, failed);
+    }
+
+    #[test]
+    fn what_is_not_the_jobs_fault_does_not_count() {
+        let seconds = Duration::from_secs;
+        check(&crashed(true), 3, None, Verdict::Again(NOT_NOW, false));
+        check(&overloaded(7), 3, None, Verdict::Again(seconds(7), false));
+        let gone = CallError::unavailable("gone".to_owned());
+        check(&gone, 3, None, Verdict::Again(NOT_NOW, false));
+    }
+
+    #[test]
+    fn who_wanted_it_to_end_decides_what_becomes_of_it() {
+        let cancelled = CallError::Cancelled;
+        let again = Verdict::Again(Duration::ZERO, false);
+        check(&cancelled, 1, Some(Wish::Cancel), Verdict::Over(Status::Cancelled));
+        check(&cancelled, 1, Some(Wish::Stop), again);
+        check(&cancelled, 1, Some(Wish::Lost), Verdict::Leave);
+        check(&cancelled, 1, None, again);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound() {
+        let wait = |attempt| wait_before(attempt, Duration::from_secs(1));
+        let waits: Vec<_> = [1, 2, 3, 9, 10, 99].map(wait).map(|it| it.as_secs()).into();
+        assert_eq!(waits, [1, 2, 4, 256, 300, 300]);
+    }
+}

@@ -49,8 +49,16 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_by_name() {
         for url in [
-            "", "s3:", "s3://", "s3:///a", "s3://ab", "s3://JOBS/a", "s3://user@jobs/a",
-            "https://jobs.example.com", "s3://jobs//a", "s3://jobs/../a",
+            "",
+            "s3:",
+            "s3://",
+            "s3:///a",
+            "s3://ab",
+            "s3://JOBS/a",
+            "s3://user@jobs/a",
+            "https://jobs.example.com",
+            "s3://jobs//a",
+            "s3://jobs/../a",
         ] {
             let error = Address::parse(url).err().expect(url).to_string();
             assert!(error.contains(&format!("`{url}`")), "{error}");
