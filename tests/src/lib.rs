@@ -19,6 +19,7 @@ pub mod load;
 pub mod mutations;
 pub mod postgres;
 pub mod process;
+pub mod relay;
 pub mod reload;
 pub mod source;
 pub mod submit;

@@ -70,6 +70,12 @@ impl Failure {
         self.exit
     }
 
+    /// What is said of it.
+    #[cfg(test)]
+    pub(super) fn line(&self) -> &str {
+        &self.line
+    }
+
     /// The same, with more to say.
     pub(super) fn with(mut self, more: &str) -> Self {
         self.line = format!("{}: {more}", self.line);

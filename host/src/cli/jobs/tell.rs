@@ -1,6 +1,6 @@
 //! What a daemon says of jobs, for people. A field that an older or newer daemon does not have is left out.
 
-use comfy_table::{Cell, Color, Table};
+use comfy_table::{Cell, Color, ColumnConstraint, Table};
 use serde_json::Value;
 
 use super::super::daemon::{one_line, text};
@@ -37,6 +37,10 @@ pub(super) fn list(jobs: &[Value]) -> String {
     for job in jobs {
         table.add_row(row(job));
     }
+    // An id is copied, so it stays in one line, however narrow the terminal is.
+    if let Some(ids) = table.column_mut(0) {
+        ids.set_constraint(ColumnConstraint::ContentWidth);
+    }
     table.to_string()
 }
 
@@ -54,11 +58,17 @@ fn row(job: &Value) -> Vec<Cell> {
         cell(text(&job["id"])),
         cell(text(&job["plugin"])),
         Cell::new(status).fg(color),
-        cell(text(&job["created_at"])),
+        cell(created(job)),
         cell(attempt(job)),
         cell(took(job)),
         Cell::new(note(job)),
     ]
+}
+
+/// To the second: the rest is in `show`.
+fn created(job: &Value) -> Option<String> {
+    let moment = chrono::DateTime::parse_from_rfc3339(job["created_at"].as_str()?);
+    Some(moment.ok()?.format("%F %TZ").to_string())
 }
 
 /// `2 of 3`
@@ -224,8 +234,20 @@ mod tests {
         ] {
             assert_eq!(note(&record), expected, "{record}");
         }
+        // So narrow that cells are broken.
+        let id = "01a20660-fa26-7044-a419-78b935cff511";
+        let long = json!({ "id": id, "plugin": "a".repeat(64), "waiting_for": "b".repeat(200) });
+        assert!(list(&[long]).contains(id));
         let table = list(&[failed(), json!({})]);
-        for expected in ["01936f2e", "tiny", "FAILED", "3 of 3", "1s 500ms", "panic"] {
+        for expected in [
+            "01936f2e",
+            "tiny",
+            "2026-11-22 12:00:00Z",
+            "FAILED",
+            "3 of 3",
+            "1s 500ms",
+            "panic",
+        ] {
             assert!(table.contains(expected), "{expected}\n{table}");
         }
     }

@@ -6,6 +6,8 @@ mod key;
 mod picture;
 mod report;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::ops::ControlFlow;
