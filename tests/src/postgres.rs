@@ -62,7 +62,15 @@ impl Postgres {
             return None;
         }
         let from = |url| Self { url, own: None };
-        Some(SERVER.get_or_init(|| std::env::var(SHARED).map_or_else(|_| Self::start(), from)))
+        Some(
+            SERVER
+                .get_or_init(|| std::env::var(SHARED).map_or_else(|_| Self::start_shared(), from)),
+        )
+    }
+
+    /// The server that tests are to share. Nobody stops it, so nothing is lost with what it does not bring to disk.
+    pub fn start_shared() -> Self {
+        Self::start_with(&["fsync=off"])
     }
 
     /// A server of its own, on a socket.
@@ -124,7 +132,10 @@ impl Postgres {
         let is_left = |name: &&str| process(name).is_some_and(|it| !it.is_alive());
         for name in all.lines().filter(is_left) {
             // Somebody else may be at it.
-            try_query(&self.url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+            try_query(
+                &self.url,
+                &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            );
         }
     }
 
