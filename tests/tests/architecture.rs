@@ -149,6 +149,8 @@ const SPAWNING: &[&str] = &[
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
     "http/server.rs",
+    // Groups of writes, and notices: they end when the store is closed or dropped.
+    "jobs/postgres/mod.rs",
     "lane/in_process/threads.rs",
     // Each worker is waited for in a task, so that the system can forget it when it has ended.
     "lane/worker/host.rs",
