@@ -214,10 +214,10 @@ async fn what_a_host_does_is_told_to_the_others() {
         .cancel(waiting.id, None, error(), now())
         .await
         .unwrap();
-    let mut wanted = HashSet::from([Notice::CancelAsked(running.id), Notice::Ended(waiting.id)]);
+    let mut wanted = vec![Notice::CancelAsked(running.id), Notice::Ended(waiting.id)];
     while !wanted.is_empty() {
         let notice = others.recv().await.unwrap();
-        wanted.remove(&notice);
+        wanted.retain(|it| *it != notice);
     }
     // The others have heard all of it, so the server has sent it to us too.
     stores[1].add(vec![job()]).await.unwrap();
