@@ -25,13 +25,15 @@ async fn looked_up(query: &str, content_type: &str) -> Value {
 #[tokio::test]
 async fn a_job_can_be_looked_up() {
     let job = looked_up("?plugin=copies", "image/gif").await;
+    let id = job["id"].as_str().unwrap();
+    let url = |name| format!("/v1/jobs/{id}/attachments/{name}");
     let expected = json!({
         "plugin": "copies", "generation": "070707070707", "status": "SUCCESS", "attempt": 1,
         "progress": 1.0, "result": {"as": 1.5}, "error": null, "mime_type": "image/gif",
         "image_sha256": null, "image_bytes": 14,
         "attachments": [
-            {"name": "a \"b\"", "mime_type": "image/gif", "bytes": 14},
-            {"name": "c", "mime_type": "image/gif", "bytes": 14},
+            {"name": "a \"b\"", "mime_type": "image/gif", "bytes": 14, "url": url("a%20%22b%22")},
+            {"name": "c", "mime_type": "image/gif", "bytes": 14, "url": url("c")},
         ],
     });
     for (field, value) in expected.as_object().unwrap() {
