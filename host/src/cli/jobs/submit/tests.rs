@@ -195,7 +195,6 @@ fn a_journal_goes_on_where_the_daemon_went_away() {
         "{line}"
     );
 
-    // The last of them has changed since then, which makes it another picture.
     let (second, seen) = daemon(vec![accepted(2), accepted(3)]);
     let (exit, jobs) = run(&second).unwrap();
     let mut ids: Vec<_> = jobs.iter().map(|(id, _)| id.as_u128()).collect();
@@ -203,6 +202,7 @@ fn a_journal_goes_on_where_the_daemon_went_away() {
     assert_eq!((exit, &ids[..]), (Exit::Success, &[1, 2, 3][..]));
     assert_eq!(seen.iter().count(), 2);
 
+    // One has changed since then, which makes it another picture.
     fs::write(folder.path().join("0.png"), PNG).unwrap();
     let (third, seen) = daemon(vec![accepted(4)]);
     assert_eq!(run(&third).unwrap().1.len(), 3);
