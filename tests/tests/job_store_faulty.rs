@@ -56,5 +56,5 @@ found! {
     a_list_of_all_owners: IgnoresOwner by a_list_is_of_one_owner;
     a_reclaim_that_forgets_the_attempt: ForgetsAttempt by leases_that_ran_out_are_reclaimed;
     forgetting_before_somebody_is_told: ForgetsCallbacks by a_job_is_kept_while_somebody_is_to_be_told;
-    a_batch_without_its_last: LosesTheLast by one_claim_takes_the_first;
+    a_batch_without_its_last: LosesTheLast by concurrent_claims_give_every_job_once;
 }

@@ -8,7 +8,7 @@ use bulkhead::jobs::{
     Status, StoredError, StoredOutcome, StoredOutput, StoredResult, Time, digest_of,
 };
 use bulkhead::names::{Digest, PluginName};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use uuid::{Builder, Uuid};
 
 /// A host.
@@ -32,6 +32,14 @@ pub fn hours(count: i64) -> TimeDelta {
 /// When it is none.
 pub fn plugin(name: &str) -> PluginName {
     PluginName::parse(name).unwrap()
+}
+
+/// A moment as it is stored.
+///
+/// # Panics
+/// Never.
+pub fn whole(time: Time) -> Time {
+    DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap()
 }
 
 /// The digest of some text.
@@ -225,10 +233,10 @@ pub fn record_of(job: &NewJob) -> Record {
         fence: i64::from(is_claimed),
         host: job.claim.map(|(host, _)| host),
         leased_until: job.claim.map(|(_, until)| until),
-        not_before: job.not_before,
+        not_before: whole(job.not_before),
         deadline: job.deadline,
         cancel_asked: false,
-        created_at: job.created_at,
+        created_at: whole(job.created_at),
         started_at: is_claimed.then_some(job.created_at),
         finished_at: None,
         generation: None,

@@ -10,13 +10,13 @@ use bulkhead::jobs::{
 };
 use bulkhead::names::{Digest, PluginName};
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use futures_util::future::{BoxFuture, pending, ready};
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use super::made;
+use super::made::{self, whole};
 
 /// A store of jobs in memory.
 pub struct Model {
@@ -70,10 +70,6 @@ impl Model {
     pub fn job(&self, id: Uuid) -> Option<Record> {
         self.all().jobs.get(&id).cloned()
     }
-}
-
-fn whole(time: Time) -> Time {
-    DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap()
 }
 
 fn now<'a, T: Send + 'a>(value: T) -> Reply<'a, T> {

@@ -160,7 +160,7 @@ fn claim(a: u8, b: u8, now: Time) -> Claim {
         host: [HOST, OTHER][usize::from(a % 2)],
         plugins: vec![
             (plugin(PLUGINS[usize::from(a % 3)]), u32::from(b % 4)),
-            (plugin(PLUGINS[usize::from((a + 1) % 3)]), 1),
+            (plugin(PLUGINS[(usize::from(a) + 1) % 3]), 1),
         ],
         now,
         until: now + millis(i64::from(b) * 11 + 1),
