@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod lanes;
 pub mod load;
 pub mod mutations;
+pub mod postgres;
 pub mod process;
 pub mod reload;
 pub mod source;

@@ -4,12 +4,14 @@
 mod live;
 mod memory;
 mod payloads;
+mod postgres;
 mod record;
 mod store;
 
 pub use live::{Ended, Job, JobState};
 pub use memory::{MemoryStore, Retention};
 pub use payloads::{PayloadError, PayloadStore, digest_of};
+pub use postgres::{ConnectError, PostgresStore};
 pub use record::{
     Callback, Image, Kind, Lease, Priority, Record, Status, StoredAttachment, StoredError,
     StoredOutcome, StoredOutput, StoredResult, Time,

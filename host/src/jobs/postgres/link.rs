@@ -1,0 +1,70 @@
+//! What every step of the store goes through: a connection that is lent, a bound on how long it may take, and where
+//! notices for others go. Knows no statement.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool, Transaction};
+use futures_util::future::try_join_all;
+use tokio::sync::mpsc;
+use tokio_postgres::Row;
+
+use super::failure::Done;
+use super::rows::Param;
+use crate::jobs::store::{Notice, StoreError};
+
+/// How long a step may take with all its tries; the server ends a single statement before.
+const LIMIT: Duration = Duration::from_secs(45);
+
+/// The way to the server, for all that is to be done there.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) pool: Pool,
+    pub(super) told: mpsc::Sender<Notice>,
+}
+
+impl Link {
+    pub(super) async fn client(&self) -> Done<Client> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// The rows of a statement by itself, which is a transaction.
+    pub(super) async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Done<Vec<Row>> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    }
+
+    /// How many rows a statement by itself has changed.
+    pub(super) async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Done<u64> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, params).await?)
+    }
+
+    /// Tells others. A notice is a hint: one that finds no room is lost.
+    pub(super) fn tell(&self, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            let _ = self.told.try_send(notice);
+        }
+    }
+}
+
+/// Ends a step that takes too long. Its connection is tried before it is used again, and its transaction is undone.
+pub(super) async fn bounded<T>(step: impl Future<Output = Done<T>>) -> Result<T, StoreError> {
+    let Ok(done) = tokio::time::timeout(LIMIT, step).await else {
+        let reason = format!("it has not answered for {} s", LIMIT.as_secs());
+        return Err(StoreError::Unreachable(reason));
+    };
+    Ok(done?)
+}
+
+/// Has the server carry out one statement for each of these parameters, in their order, without waiting in between.
+pub(super) async fn each<const N: usize>(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: &[[Param<'_>; N]],
+) -> Done<Vec<Vec<Row>>> {
+    let statement = transaction.prepare_cached(sql).await?;
+    let all = params.iter().map(|it| transaction.query(&statement, it));
+    Ok(try_join_all(all).await?)
+}
