@@ -124,7 +124,10 @@ impl Postgres {
         let is_left = |name: &&str| process(name).is_some_and(|it| !it.is_alive());
         for name in all.lines().filter(is_left) {
             // Somebody else may be at it.
-            try_query(&self.url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+            try_query(
+                &self.url,
+                &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            );
         }
     }
 

@@ -1,32 +1,15 @@
 //! The cases can fail: each fault is found by the case that is there for it, and a store without one is not.
 
-use std::sync::Arc;
-
-use bulkhead::jobs::SharedStore;
-use bulkhead_tests::jobs::faulty::{Faulty, Mutant};
-use bulkhead_tests::jobs::model::Model;
-use bulkhead_tests::jobs::{Bench, Handles, Place, cases};
-use futures_util::future::BoxFuture;
-
-struct WithFault(SharedStore);
-
-impl Place for WithFault {
-    fn open(&self) -> BoxFuture<'_, Handles> {
-        let handles = Handles {
-            store: self.0.clone(),
-            other: self.0.clone(),
-        };
-        Box::pin(async { handles })
-    }
-}
+use bulkhead_tests::jobs::faulty::Mutant;
+use bulkhead_tests::jobs::places::Memory;
+use bulkhead_tests::jobs::{Bench, cases};
 
 /// Whether a case panics with this fault.
 macro_rules! fails {
     ($mutant:expr, $case:ident) => {
         async {
-            let store = Arc::new(Faulty::new(Arc::new(Model::default()), $mutant));
-            let case = tokio::spawn(async move {
-                let bench = Bench::new(WithFault(store)).await;
+            let case = tokio::spawn(async {
+                let bench = Bench::new(Memory::with($mutant)).await;
                 cases::$case(&bench).await;
             });
             case.await.is_err_and(|error| error.is_panic())

@@ -28,6 +28,16 @@ pub struct Handles {
     pub other: SharedStore,
 }
 
+impl Handles {
+    /// Those of a store that no other host can share.
+    pub fn of_one(store: SharedStore) -> Self {
+        Self {
+            other: store.clone(),
+            store,
+        }
+    }
+}
+
 /// A store under test.
 pub struct Bench {
     place: Box<dyn Place>,
