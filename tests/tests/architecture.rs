@@ -149,6 +149,8 @@ const SPAWNING: &[&str] = &[
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
     "http/server.rs",
+    // The threads that own connections to the file: joined when the store is dropped.
+    "jobs/sqlite/threads.rs",
     "lane/in_process/threads.rs",
     // Each worker is waited for in a task, so that the system can forget it when it has ended.
     "lane/worker/host.rs",
@@ -196,6 +198,8 @@ const BLOCKING: &[&str] = &[
 
 /// Where threads of our own begin.
 const THREADS: &[&str] = &[
+    // SQLite's calls block, and each connection belongs to one thread.
+    "jobs/sqlite/threads.rs",
     "lane/in_process/threads.rs",
     "lane/worker/serve.rs",
     "platform/linux/process.rs",

@@ -6,6 +6,7 @@ mod memory;
 mod payloads;
 mod postgres;
 mod record;
+mod sqlite;
 mod store;
 
 pub use live::{Ended, Job, JobState};
@@ -16,6 +17,7 @@ pub use record::{
     Callback, Image, Kind, Lease, Priority, Record, Status, StoredAttachment, StoredError,
     StoredOutcome, StoredOutput, StoredResult, Time,
 };
+pub use sqlite::{SqliteError, SqliteStore};
 pub use store::{
     Added, CallbackEnd, Cancelled, Claim, End, Forget, HandBack, Held, HostId, HostSeen,
     Idempotency, JobStore, Listing, NewJob, Notice, Reclaim, Renewal, Reply, Retried, SharedStore,
