@@ -62,7 +62,15 @@ impl Postgres {
             return None;
         }
         let from = |url| Self { url, own: None };
-        Some(SERVER.get_or_init(|| std::env::var(SHARED).map_or_else(|_| Self::start(), from)))
+        Some(
+            SERVER
+                .get_or_init(|| std::env::var(SHARED).map_or_else(|_| Self::start_shared(), from)),
+        )
+    }
+
+    /// The server that tests are to share. Nobody stops it, so nothing is lost with what it does not bring to disk.
+    pub fn start_shared() -> Self {
+        Self::start_with(&["fsync=off"])
     }
 
     /// A server of its own, on a socket.

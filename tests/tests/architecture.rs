@@ -151,6 +151,8 @@ const SPAWNING: &[&str] = &[
     "http/server.rs",
     // The threads that own connections to the file: joined when the store is dropped.
     "jobs/sqlite/threads.rs",
+    // Groups of writes, and notices: they end when the store is closed or dropped.
+    "jobs/postgres/mod.rs",
     "lane/in_process/threads.rs",
     // Each worker is waited for in a task, so that the system can forget it when it has ended.
     "lane/worker/host.rs",

@@ -41,14 +41,14 @@ fn the_model_is_like_itself() {
 
 #[test]
 fn sqlite_is_like_the_model() {
-    assert_eq!(differs(32, Folder::new), None);
+    assert_eq!(differs(16, Folder::new), None);
 }
 
 #[test]
 fn postgres_is_like_the_model() {
     if Database::new().is_some() {
         let new = || Database::new().expect("there is a server");
-        assert_eq!(differs(12, new), None);
+        assert_eq!(differs(8, new), None);
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use bulkhead_tests::postgres::Postgres;
 
 fn main() {
-    let server = Postgres::start();
+    let server = Postgres::start_shared();
     println!("{}", server.url());
     let _ = io::stdin().read_to_end(&mut Vec::new());
 }

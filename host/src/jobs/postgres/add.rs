@@ -26,7 +26,7 @@ const INSERT: &str = concat!(
      $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36) ON CONFLICT DO NOTHING RETURNING id",
 );
 
-/// The job itself comes before another with its key: an answer that was lost may be asked for again.
+/// The job with its id comes before another with its key.
 const FIND: &str = concat!(
     "SELECT ",
     columns!(),
@@ -140,13 +140,18 @@ async fn winner(transaction: &Transaction<'_>, job: &NewJob) -> Done<Added> {
     // It may have been removed after it was in our way.
     let row = found.ok_or(Failure::Raced("another job with its key came and went"))?;
     let found = rows::record(&row)?;
-    let is_same =
-        found.id == job.id || digest(&row)? == job.idempotency.as_ref().map(|it| it.digest);
-    Ok(match is_same {
-        true if found.id == job.id => Added::New,
-        true => Added::Known(Box::new(found)),
-        false => Added::Conflict,
-    })
+    let is_same = match &job.idempotency {
+        Some(own) => digest(&row)? == Some(own.digest),
+        None => false,
+    };
+    match is_same {
+        true => Ok(Added::Known(Box::new(found))),
+        false if found.id == job.id => {
+            let reason = format!("there is a job {} already", job.id);
+            Err(StoreError::Other(reason).into())
+        }
+        false => Ok(Added::Conflict),
+    }
 }
 
 fn digest(row: &Row) -> Done<Option<Digest>> {

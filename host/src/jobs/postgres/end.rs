@@ -18,7 +18,7 @@ const FINISH: &str = "UPDATE jobs SET status = $3, output = $4, error = $5, inte
     started_at = COALESCE($8, started_at), finished_at = $9, generation = $10, progress = $11, \
     log = COALESCE($12, log), host = NULL, leased_until = NULL, cancel_asked = FALSE, \
     attempt = LEAST(attempt, max_attempts), \
-    callback_due = CASE WHEN callback_url IS NOT NULL THEN $9 END \
+    callback_due = CASE WHEN callback_url IS NOT NULL THEN $9::BIGINT END \
     WHERE id = $1 AND fence = $2 AND status = 1 RETURNING id";
 
 const HAND_BACK: &str = "UPDATE jobs SET status = CASE WHEN cancel_asked THEN 4 ELSE 0 END, host = NULL, \

@@ -76,7 +76,13 @@ impl Link {
         }
         params.push(&limit);
         sql += &format!(" ORDER BY id DESC LIMIT ${}", params.len());
-        rows::records(&self.rows(&sql, &params).await?)
+        let mut listed = rows::records(&self.rows(&sql, &params).await?)?;
+        for outcome in listed.iter_mut().filter_map(|it| it.outcome.as_mut()) {
+            if let Ok(output) = outcome {
+                output.result = None;
+            }
+        }
+        Ok(listed)
     }
 
     pub(super) async fn count(&self) -> Done<Vec<(Status, u64)>> {

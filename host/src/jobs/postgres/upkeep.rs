@@ -34,7 +34,7 @@ const FORGET: &str = "WITH picked AS MATERIALIZED (\
          ORDER BY finished_at DESC, id DESC OFFSET $2 LIMIT 1) AS last ON TRUE \
        CROSS JOIN LATERAL (SELECT id, finished_at FROM jobs \
          WHERE status >= 2 AND kind = k.k AND callback_due IS NULL \
-         AND finished_at <= GREATEST($1 - 1, last.finished_at) \
+         AND finished_at <= GREATEST($1::BIGINT - 1, last.finished_at) \
          AND (finished_at < $1 OR (finished_at, id) <= (last.finished_at, last.id)) \
          ORDER BY finished_at, id LIMIT $3 FOR UPDATE SKIP LOCKED) AS old \
        ORDER BY old.finished_at, old.id LIMIT $3), \

@@ -156,27 +156,6 @@ pub async fn a_payload_that_two_jobs_need_outlives_one(bench: &Bench) {
     assert_eq!(unused, [digest("one")]);
 }
 
-pub async fn a_retry_needs_its_result_no_more(bench: &Bench) {
-    let job = bench.running(bench.job("decode")).await;
-    let mut over = success(job.lease(), bench.now());
-    over.status = Status::Failed;
-    over.outcome = Ok(StoredOutput {
-        result: Some(StoredResult::Payload {
-            sha256: digest("result"),
-            bytes: 3,
-        }),
-        attachments: Vec::new(),
-    });
-    assert!(bench.finish(over).await);
-    bench
-        .store()
-        .retry(job.id, None, bench.now())
-        .await
-        .unwrap();
-    let unused = bench.store().unused(vec![digest("result")]).await;
-    assert_eq!(unused.unwrap(), [digest("result")]);
-}
-
 pub async fn data_is_kept_as_it_is(bench: &Bench) {
     let huge = Bytes::from(vec![0xa5; 3 << 20]);
     for data in [Bytes::new(), Bytes::from_static(b"\0\xff"), huge] {

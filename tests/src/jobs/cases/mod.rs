@@ -112,7 +112,6 @@ macro_rules! each_job_store_case {
             forget::a_clock_that_goes_back_forgets_nothing,
             forget::a_payload_is_needed_by_image_result_or_attachment,
             forget::a_payload_that_two_jobs_need_outlives_one,
-            forget::a_retry_needs_its_result_no_more,
             forget::data_is_kept_as_it_is,
             forget::data_has_its_grace,
             forget::data_of_results_and_attachments_is_needed,
