@@ -141,10 +141,18 @@ async fn a_torn_log_gives_what_was_before() {
         });
         let found = found.await;
         let least = BATCHES / 2;
-        is_fair(&snapshot.jobs, &found, least, &format!("{keep} bytes are left"));
+        is_fair(
+            &snapshot.jobs,
+            &found,
+            least,
+            &format!("{keep} bytes are left"),
+        );
         counts.push(found.expect("a torn log is no damage").len());
     }
-    assert!(counts.iter().any(|count| *count > BATCHES / 2), "{counts:?}");
+    assert!(
+        counts.iter().any(|count| *count > BATCHES / 2),
+        "{counts:?}"
+    );
     assert!(counts.contains(&(BATCHES / 2)), "{counts:?}");
 }
 
@@ -328,7 +336,12 @@ async fn a_full_disk_refuses_jobs_until_there_is_room() {
     store.add(vec![more]).await.expect("there is room again");
     all_are_there(&store, &kept).await;
     let claimed = store.claim(wish(&[("first", 1)], now())).await.unwrap();
-    assert!(store.finish(made::success(claimed[0].lease(), now())).await.unwrap());
+    assert!(
+        store
+            .finish(made::success(claimed[0].lease(), now()))
+            .await
+            .unwrap()
+    );
     store.close().await;
     let store = SqliteStore::open(disk.0.path()).unwrap();
     all_are_there(&store, &kept).await;
