@@ -1,5 +1,6 @@
 //! What the tests of the whole share: plugins built on demand, folders to put them into, and the
-//! `bulkhead` binary, as a command and as a daemon. Knows the contract, nothing of the host's code.
+//! `bulkhead` binary, as a command and as a daemon. Knows the contract; of the host's code, `jobs` alone knows the
+//! trait that it tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +15,7 @@ pub mod events;
 pub mod fixtures;
 pub mod folder;
 pub mod inotify;
+pub mod jobs;
 pub mod lanes;
 pub mod load;
 pub mod mutations;
