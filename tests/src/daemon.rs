@@ -286,6 +286,13 @@ impl Daemon {
         self.process.wait().unwrap();
     }
 
+    /// Ends it at once, if it has not ended.
+    pub fn end(&mut self) {
+        if self.process.try_wait().unwrap().is_none() {
+            self.kill();
+        }
+    }
+
     /// Its process.
     pub fn process(&self) -> Process {
         Process(i32::try_from(self.process.id()).expect("ids of processes are that small"))

@@ -54,8 +54,16 @@ impl Bench {
         });
     }
 
+    /// Waits until the plugin takes no more calls: what runs goes on.
+    fn until_gone(&self) {
+        wait::until("the plugin to go", || {
+            (self.daemon.get("/v1/plugins/steps").status == 404).then_some(())
+        });
+    }
+
     /// The same host, started anew.
     fn restart(&mut self) {
+        self.daemon.end();
         self.daemon = Daemon::start(&self.folder, &self.config);
     }
 
@@ -158,7 +166,7 @@ fn a_job_waits_for_its_time() {
 fn jb_07_one_word_is_one_job() {
     let bench = Bench::new("");
     let options = bench.noted("once", json!({}));
-    let word = [("idempotency-key", "the same")];
+    let word = [("idempotency-key", "the-same")];
     let answers: Vec<_> = std::thread::scope(|scope| {
         let submit = || bench.daemon.submit_with("steps", &options, &[], &word);
         let sent: Vec<_> = (0..50).map(|_| scope.spawn(submit)).collect();
@@ -194,6 +202,7 @@ fn jb_08_a_job_waits_for_its_plugin_and_not_for_ever() {
         .daemon
         .submitted("steps", &bench.noted("waits", json!({})));
     std::fs::remove_file(bench.folder.at("libfixture_steps.so")).unwrap();
+    bench.until_gone();
     std::fs::write(&gate, "").unwrap();
     wait::until("the job to miss its plugin", || {
         (bench.daemon.job(&waits)["waiting_for"] == "plugin_missing").then_some(())
@@ -216,6 +225,7 @@ fn jb_08_a_job_runs_when_its_plugin_comes_back() {
         .daemon
         .submitted("steps", &bench.noted("waits", json!({})));
     std::fs::remove_file(bench.folder.at("libfixture_steps.so")).unwrap();
+    bench.until_gone();
     std::fs::write(&gate, "").unwrap();
     wait::until("the job to miss its plugin", || {
         (bench.daemon.job(&waits)["waiting_for"] == "plugin_missing").then_some(())
