@@ -275,6 +275,12 @@ pub enum CallError {
         /// What the system said.
         problem: String,
     },
+    /// The job store cannot be reached, for now.
+    #[error("the job store cannot be reached now: try again")]
+    StoreUnreachable {
+        /// What the system said, for operators.
+        traceback: Traceback,
+    },
     /// A fault of the host's own.
     #[error("a fault of the host's own; the log has it under the request's id")]
     Internal {
@@ -368,7 +374,7 @@ impl CallError {
             Self::Protocol { .. } => Code::Protocol,
             Self::TimedOut { .. } => Code::Timeout,
             Self::Cancelled => Code::Cancelled,
-            Self::Internal { .. } => Code::Internal,
+            Self::StoreUnreachable { .. } | Self::Internal { .. } => Code::Internal,
         }
     }
 
@@ -441,6 +447,7 @@ impl CallError {
             | Self::InvalidOutput { .. }
             | Self::Protocol { .. }
             | Self::Cancelled
+            | Self::StoreUnreachable { .. }
             | Self::Internal { .. } => json!({}),
         };
         match facts {
@@ -457,6 +464,7 @@ impl CallError {
             | Self::Exited { traceback, .. }
             | Self::OutOfMemory { traceback, .. }
             | Self::Protocol { traceback, .. }
+            | Self::StoreUnreachable { traceback }
             | Self::Internal { traceback } => Some(traceback),
             _ => None,
         }
@@ -466,6 +474,7 @@ impl CallError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::StoreUnreachable { .. } => Some(Duration::from_secs(1)),
             Self::Overloaded { retry_after, .. } | Self::OverBudget { retry_after, .. } => {
                 Some(*retry_after)
             }

@@ -170,6 +170,12 @@ impl PluginManagementService {
         named.collect()
     }
 
+    /// Whether a plugin can be called now.
+    pub fn is_callable(&self, name: &PluginName) -> bool {
+        let plugin = self.registry.get_plugin(name.as_str());
+        plugin.is_ok_and(|plugin| plugin.can_serve().is_ok())
+    }
+
     /// Why a plugin cannot be called; where it can after all, that it could not for too long.
     pub fn absence(&self, name: &PluginName) -> CallError {
         match self.registry.get_plugin(name.as_str()) {

@@ -16,6 +16,8 @@ use crate::jobs::{Record, Status, StoredOutcome};
 
 /// The most events that are kept of a job.
 const MOST: usize = 256;
+/// The most events of one attempt that have numbers of their own, as a power of two.
+const MOST_OF_ATTEMPT: u32 = 20;
 /// The longest line of a plugin that is kept, in bytes.
 const MAX_LINE: usize = 1 << 10;
 /// Progress is told no more often than this.
@@ -69,7 +71,8 @@ impl Course {
     /// The course of a job that was claimed: what was kept of it before, and the beginning of this attempt.
     pub(super) fn of(record: &Record) -> Self {
         let events: VecDeque<_> = kept(record).into();
-        let last = events.back().map_or(0, |event| event.id);
+        let kept = events.back().map_or(0, |event| event.id);
+        let last = kept.max(base(record));
         let course = Self {
             state: Mutex::new(State {
                 events,
@@ -169,8 +172,13 @@ impl Ear for Course {
 /// All that a record tells of its job's course: what was kept, or else what its fields say.
 pub(super) fn events_of(record: &Record) -> Vec<JobEvent> {
     let mut events = kept(record);
+    let mut last = match &record.log {
+        Some(_) => events.last().map_or(0, |event| event.id),
+        None => base(record),
+    };
     let mut push = |kind, time, facts| {
-        let id = events.last().map_or(0, |event: &JobEvent| event.id) + 1;
+        last += 1;
+        let id = last;
         let facts = if let Value::Object(facts) = facts {
             facts
         } else {
@@ -202,6 +210,11 @@ pub(super) fn events_of(record: &Record) -> Vec<JobEvent> {
         );
     }
     events
+}
+
+/// The number that an attempt begins after: they go up from one to the next though nothing was kept of it.
+fn base(record: &Record) -> u64 {
+    record.fence.unsigned_abs() << MOST_OF_ATTEMPT
 }
 
 /// What was kept with a job. What cannot be read is left out: it is for people, and nothing hangs on it.
@@ -254,7 +267,8 @@ mod tests {
         let looked_up = events_of(&record);
         assert_eq!(
             kinds(&live),
-            [(1, JobEventKind::Started), (2, JobEventKind::Ended)]
+            [(1, JobEventKind::Started), (2, JobEventKind::Ended)],
+            "fence 0"
         );
         assert_eq!(looked_up, live, "whoever comes later sees the same");
     }
@@ -262,22 +276,23 @@ mod tests {
     #[test]
     fn numbers_go_on_over_attempts() {
         let mut record = test_record();
-        record.started_at = Some(record.created_at);
+        (record.started_at, record.fence) = (Some(record.created_at), 1);
         let course = Course::of(&record);
         course.line("warn", "half of it");
         let log = course.log().unwrap();
         record.log = Some(serde_json::value::RawValue::from_string(log).unwrap());
-        record.attempt = 2;
+        (record.attempt, record.fence) = (2, 2);
         let second = Course::of(&record);
         let events = second.after(0);
+        let (first, next) = (1 << MOST_OF_ATTEMPT, 2 << MOST_OF_ATTEMPT);
         let expected = [
-            (1, JobEventKind::Started),
-            (2, JobEventKind::Log),
-            (3, JobEventKind::Started),
+            (first + 1, JobEventKind::Started),
+            (first + 2, JobEventKind::Log),
+            (next + 1, JobEventKind::Started),
         ];
         assert_eq!(kinds(&events), expected);
         assert_eq!(events[1].facts["message"], "half of it");
-        assert_eq!(second.after(2).len(), 1);
+        assert_eq!(second.after(first + 2).len(), 1);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Desks {
         let gone = old.iter().filter(|(name, _)| !desks.contains_key(*name));
         let gone: Vec<_> = gone.map(|(_, desk)| Arc::clone(desk)).collect();
         self.desks.store(Arc::new(desks));
-        // One that takes its place just now is found by whoever arranges next: the desk is gone from the map.
+        // One that takes its place there just now is begun all the same.
         gone.iter().flat_map(|desk| desk.clear()).collect()
     }
 

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::clock::delta;
 use super::desks::Ready;
 use super::durable::Durable;
+use super::held::HeldJob;
 use super::run::begin;
 use super::settle::hand_back;
 use crate::jobs::{Claim, Record, StoreError};
@@ -37,7 +38,7 @@ pub(super) async fn dispatch(durable: Arc<Durable>) {
             pause(&durable, POLL).await;
         }
         tokio::select! {
-            () = durable.stop.cancelled() => return,
+            () = durable.stop.cancelled() => return abandon(&durable),
             () = durable.desks.bell.notified() => {}
             () = tokio::time::sleep(ARRANGE) => {}
         }
@@ -55,7 +56,7 @@ async fn pause(durable: &Durable, time: Duration) {
 fn arrange(durable: &Arc<Durable>) {
     let plugins = durable.plugins.callable();
     for job in durable.desks.arrange(&plugins) {
-        durable.tasks.spawn(leave(Arc::clone(durable), job));
+        durable.tasks.spawn(leave(Arc::clone(durable), job.held));
     }
 }
 
@@ -103,12 +104,14 @@ fn seat_all(durable: &Arc<Durable>, wanted: &[(PluginName, usize)], records: Vec
     let until = Instant::now() + durable.lease();
     for record in records {
         *claimed.entry(record.plugin.clone()).or_default() += 1;
-        let Some(desk) = durable.desks.find(&record.plugin) else {
-            // Its lease runs out.
+        let desk = durable.desks.find(&record.plugin);
+        let held = durable.held.insert(record, until);
+        let Some(desk) = desk else {
+            // The plugin has gone just now.
+            durable.tasks.spawn(leave(Arc::clone(durable), held));
             continue;
         };
         let seat = desk.seat_claimed();
-        let held = durable.held.insert(record, until);
         desk.sit(Ready {
             held,
             payload: None,
@@ -136,10 +139,16 @@ fn set_backlog<'a>(
     }
 }
 
+/// Has everything that waits here for its turn wait in the store again.
+pub(super) fn abandon(durable: &Arc<Durable>) {
+    for job in durable.desks.clear() {
+        durable.tasks.spawn(leave(Arc::clone(durable), job.held));
+    }
+}
+
 /// Lets a job that was not begun be claimed again, at once and by anybody.
-pub(super) async fn leave(durable: Arc<Durable>, job: Ready) {
-    let Ready { held, seat, .. } = job;
+async fn leave(durable: Arc<Durable>, held: Arc<HeldJob>) {
     hand_back(&durable, &held, None, false, None).await;
     durable.held.remove(&held);
-    drop(seat);
+    durable.endings.tell(held.record.id);
 }

@@ -1,6 +1,7 @@
 //! What everybody shares who works on jobs that were submitted. Owns no behaviour but small steps that all take.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub(super) struct Durable {
     pub(super) desks: Desks,
     pub(super) held: HeldJobs,
     pub(super) endings: Endings,
+    /// Whether what comes of jobs cannot be kept now.
+    pub(super) is_troubled: AtomicBool,
     /// The plugins that hosts serve which share the store, this one included.
     pub(super) served: ArcSwap<BTreeSet<PluginName>>,
     /// Jobs that run here.
@@ -129,6 +132,9 @@ impl Drop for Waiter<'_> {
 pub(super) fn refused(error: StoreError) -> CallError {
     match error {
         StoreError::Full(problem) => CallError::StorageFull { problem },
+        StoreError::Unreachable(problem) => CallError::StoreUnreachable {
+            traceback: problem.into(),
+        },
         other => {
             error!(error = %other, "the job store refused");
             CallError::internal(other.to_string())

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use tracing::{debug, info, warn};
 
 use super::clock::delta;
@@ -177,7 +178,9 @@ pub(super) async fn forget(durable: &Durable) -> Result<(), StoreError> {
 /// Removes payloads that no job needs, and nobody has put for a while.
 pub(super) async fn sweep(durable: &Durable) -> Result<(), StoreError> {
     let kept = durable.running.load().jobs.retention.payloads.duration();
-    let before = durable.clock.now() - delta(kept);
+    // Files go by the system's clock, which may have been set: by the earlier of both nothing is too old too soon.
+    let now = durable.clock.now().min(Utc::now());
+    let before = now - delta(kept);
     let mut removed = durable.store.forget_data(before).await?;
     if let Some(place) = durable.payloads.place() {
         let unused = |digests: Vec<_>| -> futures_util::future::BoxFuture<'_, Vec<_>> {

@@ -36,6 +36,7 @@ use crate::error::CallError;
 use crate::jobs::{
     Cancelled, Job, Kind, Listing, MemoryStore, Priority, Record, Retried, StoredAttachment, Time,
 };
+use crate::names::PluginName;
 use crate::services::PluginManagementService;
 use crate::validation::Output;
 use behind::Behind;
@@ -320,6 +321,18 @@ impl JobManagementService {
     ) -> Result<Follower, CallError> {
         let (record, durable) = (self.look_up(id, owner).await?, self.durable()?);
         Ok(Follower::new(Arc::clone(durable), &record, owner, after))
+    }
+
+    /// Whether a host serves a plugin, of those that share the store: another one may run its jobs.
+    pub fn is_served(&self, plugin: &PluginName) -> bool {
+        let is_elsewhere = |durable: &Arc<Durable>| durable.served.load().contains(plugin);
+        self.plugins.is_callable(plugin) || self.durable.get().is_some_and(is_elsewhere)
+    }
+
+    /// What time it is for jobs.
+    pub fn time(&self) -> Time {
+        let durable = self.durable.get();
+        durable.map_or_else(chrono::Utc::now, |durable| durable.clock.now())
     }
 
     fn durable(&self) -> Result<&Arc<Durable>, CallError> {

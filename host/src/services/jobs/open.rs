@@ -1,11 +1,12 @@
 //! Begins and ends the keeping of jobs: what goes on beside them starts here, and stops here.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -14,7 +15,7 @@ use super::JobManagementService;
 use super::behind;
 use super::clock::Clock;
 use super::desks::Desks;
-use super::dispatch::{dispatch, leave};
+use super::dispatch::{abandon, dispatch};
 use super::durable::{Durable, Endings};
 use super::held::{HeldJobs, Wish};
 use super::keep;
@@ -26,8 +27,6 @@ use crate::services::callbacks;
 
 /// How long jobs that were told to end may take.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
-/// How many jobs are handed back at a time.
-const HANDED_BACK_AT_A_TIME: usize = 256;
 
 /// What it takes to keep jobs.
 pub struct Keeping {
@@ -78,6 +77,7 @@ impl JobManagementService {
             desks: Desks::default(),
             held: HeldJobs::default(),
             endings: Endings::default(),
+            is_troubled: AtomicBool::new(false),
             served: ArcSwap::default(),
             tasks: TaskTracker::new(),
             beside,
@@ -102,21 +102,11 @@ impl JobManagementService {
 
     /// Begins no more jobs: those that wait here for their turn wait in the store again.
     pub fn stop(&self) {
-        let Some(durable) = self.durable.get().cloned() else {
+        let Some(durable) = self.durable.get() else {
             return;
         };
         durable.stop.cancel();
-        let waiting = durable.desks.clear();
-        let tasks = durable.tasks.clone();
-        tasks.spawn(async move {
-            let left = stream::iter(waiting).map(|job| {
-                let durable = Arc::clone(&durable);
-                async move { leave(durable, job).await }
-            });
-            left.buffer_unordered(HANDED_BACK_AT_A_TIME)
-                .collect::<()>()
-                .await;
-        });
+        abandon(durable);
     }
 
     /// Lets jobs that run come to their end within `limit`, hands back those that do not, and closes the store.

@@ -1,13 +1,14 @@
 //! What becomes of a job after an attempt: it ends, or waits for another one. Runs nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::clock::delta;
 use super::course::JobEventKind;
@@ -131,7 +132,7 @@ async fn end(
         log: held.course.log(),
         outcome,
     };
-    let ended = persist(held, || durable.store.finish(end.clone())).await;
+    let ended = persist(durable, held, || durable.store.finish(end.clone())).await;
     match ended {
         Some(true) => {
             held.course.end(status, code.as_deref(), finished_at);
@@ -175,7 +176,7 @@ pub(super) async fn hand_back(
         log: held.course.log(),
         now,
     };
-    if persist(held, || durable.store.hand_back(back.clone())).await == Some(true) {
+    if persist(durable, held, || durable.store.hand_back(back.clone())).await == Some(true) {
         tell::handed_back(durable, record, not_before, told);
     }
 }
@@ -207,24 +208,32 @@ async fn keep(durable: &Durable, held: &HeldJob, output: &Output) -> Option<Stor
 /// Tries until the store takes it: what a plugin has worked out is not lost for a disk that is full for a while.
 /// Nothing where the store is given up for good, or the host must end.
 async fn persist<'a, T>(
+    durable: &Durable,
     held: &HeldJob,
     attempt: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>,
 ) -> Option<T> {
-    let mut wait = AGAIN.0;
+    let (mut wait, job) = (AGAIN.0, held.record.id);
     loop {
-        match attempt().await {
-            Ok(done) => return Some(done),
+        let error = match attempt().await {
+            Ok(done) => {
+                if durable.is_troubled.swap(false, Ordering::Relaxed) {
+                    info!(%job, "what comes of jobs is kept again");
+                }
+                return Some(done);
+            }
             Err(StoreError::Broken(_)) => return None,
-            Err(error) if held.wish() == Some(Wish::Stop) => {
-                warn!(job = %held.record.id, %error, "what came of the job is not kept: it will run again");
-                return None;
-            }
-            Err(error) => {
-                warn!(job = %held.record.id, %error, "what came of the job is not kept yet");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(AGAIN.1);
-            }
+            Err(error) => error,
+        };
+        if held.wish() == Some(Wish::Stop) {
+            warn!(%job, %error, "what came of the job is not kept: it will run again");
+            return None;
         }
+        // One line for all jobs that wait for the store.
+        if !durable.is_troubled.swap(true, Ordering::Relaxed) {
+            warn!(%job, %error, "what comes of jobs cannot be kept: it is tried until it can");
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(AGAIN.1);
     }
 }
 
@@ -239,7 +248,7 @@ async fn persist_payload(
         let put = durable.payloads.put(data, now).await;
         put.map_err(|error| StoreError::Other(error.to_string()))
     };
-    persist(held, || put().boxed()).await
+    persist(durable, held, || put().boxed()).await
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@ use futures_util::{StreamExt, stream};
 
 use super::clock::delta;
 use super::desks::{Desk, Ready, Seat};
+use super::dispatch::abandon;
 use super::durable::{Durable, refused};
 use super::payloads::digest_of_all;
 use super::run::begin;
 use super::{Submitted, Terms};
 use crate::call::{Call, Payload};
+use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
 use crate::jobs::{Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time};
@@ -56,16 +58,13 @@ pub(super) async fn submit(
     let count = calls.len();
     let prepared = stream::iter(calls).map(|call| prepare(durable, call));
     let prepared: Vec<_> = prepared.buffered(AT_A_TIME).collect().await;
-    let terms = &Terms {
-        max_attempts: terms.max_attempts.or(Some(config.jobs.attempts)),
-        ..terms.clone()
-    };
     let mut entries = Vec::with_capacity(count);
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(count);
     for (index, prepared) in prepared.into_iter().enumerate() {
         match prepared {
             Ok(prepared) => {
-                entries.push(entry(durable, prepared, terms, (index, count), now));
+                let place = (index, count);
+                entries.push(entry(durable, &config, prepared, terms, place, now));
                 outcomes.push(None);
             }
             // A disk that is full is nobody's fault among them, and the next would fare no better.
@@ -119,6 +118,7 @@ fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
 
 fn entry(
     durable: &Durable,
+    config: &Config,
     prepared: Prepared,
     terms: &Terms,
     (index, count): (usize, usize),
@@ -150,7 +150,7 @@ fn entry(
         priority: terms.priority,
         not_before: not_before.unwrap_or(now),
         deadline: call.deadline,
-        max_attempts: terms.max_attempts.unwrap_or(1),
+        max_attempts: terms.max_attempts.unwrap_or(config.jobs.attempts),
         created_at: now,
         idempotency: idempotency(&call, sha256, terms, (index, count)),
         callback_url: terms.callback_url.clone(),
@@ -237,6 +237,9 @@ fn welcome(
                 seat,
             });
             begin(durable, &desk);
+            if durable.stop.is_cancelled() {
+                abandon(durable);
+            }
         }
         None => {
             if let Some(desk) = durable.desks.find(&record.plugin) {
