@@ -75,8 +75,10 @@ pub(super) fn judge(
     let code = envelope.code();
     match (code, wish) {
         (Code::Cancelled, Some(Wish::Cancel)) => return Verdict::Over(Status::Cancelled),
-        (Code::Cancelled, Some(Wish::Stop) | None) => return Verdict::Again(Duration::ZERO, false),
+        (Code::Cancelled, Some(Wish::Stop)) => return Verdict::Again(Duration::ZERO, false),
         (Code::Cancelled, Some(Wish::Lost)) => return Verdict::Leave,
+        // The plugin says so of itself: nobody has cancelled it.
+        (Code::Cancelled, None) => return Verdict::Over(Status::Failed),
         _ => {}
     }
     // It was not begun, or another call was to blame.
@@ -84,7 +86,9 @@ pub(super) fn judge(
         code,
         Code::Overloaded | Code::PluginUnavailable | Code::PluginNotFound
     );
-    if not_now || envelope.error.details.contains_key("retryable") {
+    // In the details of a plugin's own error anything may stand.
+    let was_others = code.is_crash() && envelope.error.details.contains_key("retryable");
+    if not_now || was_others {
         return Verdict::Again(envelope.retry_after().unwrap_or(NOT_NOW), false);
     }
     let may_differ = code.is_crash() || matches!(code, Code::Timeout | Code::Internal);
@@ -296,6 +300,9 @@ mod tests {
         );
         check(&CallError::internal("x".to_owned()), 3, None, failed);
         check(&CallError::EmptyImage, 1, None, failed);
+        let details = serde_json::Map::from_iter([("retryable".to_owned(), true.into())]);
+        let message = "it says so itself".to_owned();
+        check(&CallError::Failed { message, details }, 1, None, failed);
         check(&CallError::HostDied { attempts: 3 }, 4, None, failed);
     }
 
@@ -320,7 +327,7 @@ mod tests {
         );
         check(&cancelled, 1, Some(Wish::Stop), again);
         check(&cancelled, 1, Some(Wish::Lost), Verdict::Leave);
-        check(&cancelled, 1, None, again);
+        check(&cancelled, 1, None, Verdict::Over(Status::Failed));
     }
 
     #[test]
