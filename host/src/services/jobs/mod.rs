@@ -10,6 +10,7 @@ mod desks;
 mod dispatch;
 mod durable;
 mod held;
+mod idempotency;
 mod keep;
 mod look;
 mod open;
