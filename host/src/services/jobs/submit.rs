@@ -17,7 +17,7 @@ use crate::call::{Call, Payload};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
-use crate::jobs::{Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time};
+use crate::jobs::{Added, Callback, Image, Kind, NewJob, Record, Status, Time};
 use crate::names::Digest;
 use crate::services::callbacks;
 
