@@ -105,6 +105,20 @@ impl Daemon {
         sent.and_then(Answer::try_of)
     }
 
+    /// Submits this image to a plugin, and gives the id of the job, which must be accepted.
+    pub fn submitted_image(&self, plugin: &str, options: &Value, image: &[u8]) -> String {
+        id(&self.submit_image(plugin, options, image))
+    }
+
+    /// Submits this image to a plugin.
+    pub fn submit_image(&self, plugin: &str, options: &Value, image: &[u8]) -> Answer {
+        let request = self.agent().post(self.url("/v1/jobs"));
+        let request = request.query("plugin", plugin);
+        let request = request.query("options", options.to_string());
+        let sent = request.header("content-type", "image/x-any").send(image);
+        Answer::of(sent)
+    }
+
     /// Submits, and gives the id of the job, which must be accepted.
     pub fn submitted(&self, plugin: &str, options: &Value) -> String {
         id(&self.submit(plugin, options))

@@ -1,16 +1,14 @@
 //! Who runs what: claims, their renewal, and the jobs of hosts that are gone. Knows no outcome.
 
 use deadpool_postgres::Transaction;
-use futures_util::future::BoxFuture;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::failure::{Done, tried};
-use super::group::Work;
-use super::link::{Link, bounded, each};
+use super::failure::Done;
+use super::link::{Link, each};
 use super::rows::{self, Param, columns, millis};
 use crate::jobs::record::{Record, Status, StoredError, Time};
-use crate::jobs::store::{Claim, Held, Notice, Reclaim, Renewal, StoreError};
+use crate::jobs::store::{Claim, Held, Notice, Reclaim, Renewal};
 
 // Rows that others have locked are passed over, and do not count: so nobody waits, and nobody gets the same. The
 // update sees only what was locked, as it is under the lock.
@@ -61,6 +59,30 @@ impl Link {
         Ok(claimed)
     }
 
+    /// Not in a group: there is one who renews, and it wants to be able to give up one try for another.
+    pub(super) async fn renew(&self, renewals: &[Renewal], until: Time) -> Done<Vec<Held>> {
+        let until = millis(until);
+        let mut order: Vec<usize> = (0..renewals.len()).collect();
+        order.sort_by_key(|at| renewals[*at].lease.job);
+        let params = order.iter().map(|at| -> [Param<'_>; 5] {
+            let Renewal {
+                lease,
+                progress,
+                log,
+            } = &renewals[*at];
+            [&lease.job, &lease.fence, &until, progress, log]
+        });
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let renewed = each(&transaction, RENEW, &params.collect::<Vec<_>>()).await?;
+        transaction.commit().await?;
+        let mut held = vec![Held::Lost; renewals.len()];
+        for (at, rows) in order.into_iter().zip(renewed) {
+            held[at] = standing(rows.first())?;
+        }
+        Ok(held)
+    }
+
     pub(super) async fn reclaim(
         &self,
         which: Reclaim,
@@ -109,67 +131,6 @@ async fn left(transaction: &Transaction<'_>, which: Reclaim, now: Time) -> Done<
     };
     let ids = found.iter().map(|row| row.try_get(0));
     Ok(ids.collect::<Result<_, _>>()?)
-}
-
-/// Renews leases in groups: each item has its renewals, and until when.
-pub(super) struct Renewing(pub(super) Link);
-
-impl Work for Renewing {
-    type Item = (Vec<Renewal>, Time);
-    type Answer = Vec<Held>;
-
-    fn size(&self, (renewals, _): &Self::Item) -> usize {
-        let sizes = renewals
-            .iter()
-            .map(|it| it.log.as_ref().map_or(0, String::len));
-        sizes.sum()
-    }
-
-    fn run<'a>(
-        &'a self,
-        items: &'a [Self::Item],
-    ) -> BoxFuture<'a, Result<Vec<Vec<Held>>, StoreError>> {
-        Box::pin(async move {
-            let mut held = bounded(async { tried!(self.renew(items)) })
-                .await?
-                .into_iter();
-            let answers = items
-                .iter()
-                .map(|(renewals, _)| held.by_ref().take(renewals.len()).collect());
-            Ok(answers.collect())
-        })
-    }
-}
-
-impl Renewing {
-    async fn renew(&self, items: &[(Vec<Renewal>, Time)]) -> Done<Vec<Held>> {
-        let all = items.iter().flat_map(|(renewals, until)| {
-            let until = millis(*until);
-            renewals.iter().map(move |it| (it, until))
-        });
-        let all: Vec<(&Renewal, i64)> = all.collect();
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_by_key(|at| all[*at].0.lease.job);
-        let params = order.iter().map(|at| -> [Param<'_>; 5] {
-            let (renewal, until) = &all[*at];
-            [
-                &renewal.lease.job,
-                &renewal.lease.fence,
-                until,
-                &renewal.progress,
-                &renewal.log,
-            ]
-        });
-        let mut client = self.0.client().await?;
-        let transaction = client.transaction().await?;
-        let renewed = each(&transaction, RENEW, &params.collect::<Vec<_>>()).await?;
-        transaction.commit().await?;
-        let mut held = vec![Held::Lost; all.len()];
-        for (at, rows) in order.into_iter().zip(renewed) {
-            held[at] = standing(rows.first())?;
-        }
-        Ok(held)
-    }
 }
 
 fn standing(row: Option<&Row>) -> Done<Held> {

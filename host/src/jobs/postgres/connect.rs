@@ -22,8 +22,12 @@ pub(super) const CONNECTING: Duration = Duration::from_secs(5);
 /// How long a connection is waited for where all are in use.
 const WAITING: Duration = Duration::from_secs(10);
 
+/// How long a connection may take to show that it is still one. A step that waits for a server that has gone without
+/// a word waits that long for each of them.
+const TRYING: Duration = Duration::from_secs(2);
+
 /// What every connection starts with. What the url asks for comes later, so it counts more.
-const OPTIONS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s \
+const OPTIONS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s \
     -c synchronous_commit=on -c default_transaction_isolation=read\\ committed";
 
 /// Why the store could not be connected to. None of its texts holds the url, which holds the password.
@@ -90,7 +94,7 @@ impl Server {
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAITING))
             .create_timeout(Some(CONNECTING))
-            .recycle_timeout(Some(CONNECTING));
+            .recycle_timeout(Some(TRYING));
         pool.build().expect("timeouts have their runtime")
     }
 }

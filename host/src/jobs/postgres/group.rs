@@ -3,8 +3,10 @@
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::link::{LIMIT, silent};
 use crate::jobs::store::StoreError;
 
 /// How many may wait before others wait to do so.
@@ -56,13 +58,19 @@ impl<W: Work> Group<W> {
         (Self { inbox: sender }, task)
     }
 
-    /// What came of it. It is done even where nobody waits for the answer any more.
+    /// What came of it. Who waits no more may find it done all the same.
     pub(super) async fn hand_in(&self, item: W::Item) -> Result<W::Answer, StoreError> {
         let closed = || StoreError::Unreachable("it is closed".to_owned());
         let (sender, answer) = oneshot::channel();
-        let sent = self.inbox.send((item, sender)).await;
-        sent.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let answered = async {
+            let sent = self.inbox.send((item, sender)).await;
+            sent.map_err(|_| closed())?;
+            answer.await.map_err(|_| closed())?
+        };
+        // However many groups are before it.
+        timeout(LIMIT, answered)
+            .await
+            .unwrap_or_else(|_| Err(silent()))
     }
 }
 
@@ -89,7 +97,11 @@ impl<W: Work> GroupTask<W> {
     }
 
     async fn do_all(&self, waiting: &mut Vec<(W::Item, Answer<W>)>) {
-        while !waiting.is_empty() {
+        loop {
+            waiting.retain(|(_, answer)| !answer.is_closed());
+            if waiting.is_empty() {
+                return;
+            }
             let count = self.fitting(waiting);
             let (items, answers): (Vec<_>, Vec<_>) = waiting.drain(..count).unzip();
             for (answer, outcome) in answers.into_iter().zip(self.outcomes(&items).await) {

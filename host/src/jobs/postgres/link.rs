@@ -13,7 +13,7 @@ use super::rows::Param;
 use crate::jobs::store::{Notice, StoreError};
 
 /// How long a step may take with all its tries; the server ends a single statement before.
-const LIMIT: Duration = Duration::from_secs(45);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The way to the server, for all that is to be done there.
 #[derive(Clone)]
@@ -51,11 +51,13 @@ impl Link {
 
 /// Ends a step that takes too long. Its connection is tried before it is used again, and its transaction is undone.
 pub(super) async fn bounded<T>(step: impl Future<Output = Done<T>>) -> Result<T, StoreError> {
-    let Ok(done) = tokio::time::timeout(LIMIT, step).await else {
-        let reason = format!("it has not answered for {} s", LIMIT.as_secs());
-        return Err(StoreError::Unreachable(reason));
-    };
-    Ok(done?)
+    let done = tokio::time::timeout(LIMIT, step).await;
+    Ok(done.map_err(|_| silent())??)
+}
+
+/// What is said of a server that does not answer.
+pub(super) fn silent() -> StoreError {
+    StoreError::Unreachable(format!("it has not answered for {} s", LIMIT.as_secs()))
 }
 
 /// Has the server carry out one statement for each of these parameters, in their order, without waiting in between.

@@ -28,7 +28,6 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::add::Adding;
-use self::claim::Renewing;
 pub use self::connect::ConnectError;
 use self::connect::Server;
 use self::end::Ending;
@@ -55,7 +54,6 @@ pub struct PostgresStore {
     since: Time,
     adding: Group<Adding>,
     ending: Group<Ending>,
-    renewing: Group<Renewing>,
     heard: broadcast::Sender<Notice>,
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -94,7 +92,6 @@ impl PostgresStore {
             since,
             adding: grouped(Adding(link.clone()), &tasks, &closing),
             ending: grouped(Ending(link.clone()), &tasks, &closing),
-            renewing: grouped(Renewing(link.clone()), &tasks, &closing),
             link,
             heard,
             tasks,
@@ -144,7 +141,7 @@ impl JobStore for PostgresStore {
     }
 
     fn renew(&self, renewals: Vec<Renewal>, until: Time) -> Reply<'_, Vec<Held>> {
-        Box::pin(self.renewing.hand_in((renewals, until)))
+        reply!(self.link.renew(&renewals, until))
     }
 
     fn finish(&self, end: End) -> Reply<'_, bool> {

@@ -69,9 +69,10 @@ async fn claim_all(durable: &Arc<Durable>) -> Result<(), StoreError> {
         }
         // Before the look: what comes while it lasts is looked for again.
         set_backlog(durable, wanted.iter().map(|(plugin, _)| plugin), false);
+        let until = Instant::now() + durable.lease();
         let claimed = claim(durable, &wanted).await;
         match claimed {
-            Ok(records) => seat_all(durable, &wanted, records),
+            Ok(records) => seat_all(durable, &wanted, records, until),
             Err(error) => {
                 set_backlog(durable, wanted.iter().map(|(plugin, _)| plugin), true);
                 return Err(error);
@@ -99,9 +100,13 @@ async fn claim(
     Ok(records)
 }
 
-fn seat_all(durable: &Arc<Durable>, wanted: &[(PluginName, usize)], records: Vec<Record>) {
+fn seat_all(
+    durable: &Arc<Durable>,
+    wanted: &[(PluginName, usize)],
+    records: Vec<Record>,
+    until: Instant,
+) {
     let mut claimed: HashMap<PluginName, usize> = HashMap::new();
-    let until = Instant::now() + durable.lease();
     for record in records {
         *claimed.entry(record.plugin.clone()).or_default() += 1;
         let desk = durable.desks.find(&record.plugin);

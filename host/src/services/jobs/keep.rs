@@ -55,7 +55,7 @@ pub(super) async fn renew(durable: &Durable) -> Result<(), StoreError> {
     // Those that were leased just now have time.
     let due = Instant::now() + lease * 2 / 3;
     let mut held = durable.held.all();
-    held.retain(|job| job.until() <= due);
+    held.retain(|job| job.until() <= due && job.wish() != Some(Wish::Lost));
     if held.is_empty() {
         return Ok(());
     }
@@ -65,15 +65,11 @@ pub(super) async fn renew(durable: &Durable) -> Result<(), StoreError> {
         log: job.course.log(),
     });
     let (until, asked) = (durable.clock.now() + delta(lease), Instant::now());
-    let renewed = durable.store.renew(renewals.collect(), until).await;
-    // A host that cannot say that it lives must be done before another one begins.
-    let renewed = renewed.inspect_err(|_| {
-        let late = held
-            .iter()
-            .filter(|job| job.until() <= Instant::now() + lease / 10);
-        late.for_each(|job| job.end(Wish::Lost));
-    })?;
-    for (job, held) in held.iter().zip(renewed) {
+    let renewed = durable.store.renew(renewals.collect(), until);
+    // An answer that is long in coming may never come, where another way to the store is open.
+    let renewed = tokio::time::timeout(lease / 3, renewed).await;
+    let late = |_| StoreError::Unreachable("it does not answer in time".to_owned());
+    for (job, held) in held.iter().zip(renewed.map_err(late)??) {
         match held {
             Held::Kept => job.prolong(asked + lease),
             Held::CancelAsked => {
@@ -86,9 +82,24 @@ pub(super) async fn renew(durable: &Durable) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Ends jobs whose leases are about to run out: a host that cannot say that it lives must be done before another one
+/// begins. Waits for no store.
+pub(super) async fn lapse(durable: &Durable) -> Result<(), StoreError> {
+    let soon = Instant::now() + durable.lease() / 10;
+    let held = durable.held.all();
+    let lapsing = held.iter().filter(|job| job.until() <= soon);
+    lapsing.for_each(|job| job.end(Wish::Lost));
+    Ok(())
+}
+
 /// Says that this host lives, and hears which others do; goes by the store's clock from then on.
 pub(super) async fn heartbeat(durable: &Durable) -> Result<(), StoreError> {
-    durable.clock.set(durable.store.time().await?);
+    let asked = Instant::now();
+    let time = durable.store.time().await?;
+    // An answer that was long on its way tells of the past.
+    if asked.elapsed() <= durable.lease() / 10 {
+        durable.clock.set(time);
+    }
     let now = durable.clock.now();
     let mine = HostSeen {
         id: durable.host,

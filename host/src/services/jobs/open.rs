@@ -149,13 +149,18 @@ fn begin(durable: &Arc<Durable>) {
     let third = durable.lease() / 3;
     let patience = config.jobs.patience.duration() / 4;
     let unneeded = config.jobs.retention.payloads.duration() / 2;
-    let steps: [(&str, Duration, Step); 7] = [
+    let steps: [(&str, Duration, Step); 8] = [
         ("keeping analyses for a later look", behind::EVERY, |it| {
             it.behind.write(it).boxed()
         }),
         ("renewing leases", within(third, 10), |it| {
             keep::renew(it).boxed()
         }),
+        (
+            "ending what is leased no more",
+            durable.lease() / 20,
+            |it| keep::lapse(it).boxed(),
+        ),
         ("saying that this host lives", within(third, 10), |it| {
             keep::heartbeat(it).boxed()
         }),

@@ -81,6 +81,9 @@ async fn call(
     payload: Option<Payload>,
 ) -> Result<Call, CallError> {
     let record = &held.record;
+    if held.until() <= Instant::now() {
+        held.end(Wish::Lost);
+    }
     match held.wish() {
         Some(Wish::Cancel | Wish::Stop | Wish::Lost) => return Err(CallError::Cancelled),
         None if record.attempt > record.max_attempts => {

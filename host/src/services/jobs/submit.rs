@@ -41,6 +41,7 @@ struct Entry {
     job: NewJob,
     payload: Option<Payload>,
     seat: Option<(Arc<Desk>, Seat)>,
+    until: Instant,
 }
 
 /// Keeps calls as jobs. The outer error is of all of them.
@@ -131,7 +132,9 @@ fn entry(
         _ => None,
     };
     let seat = desk.and_then(|desk| desk.seat().map(|seat| (desk, seat)));
-    let until = now + delta(durable.lease());
+    // Not from `now`: the picture may have taken long to keep.
+    let (lease, until) = (durable.lease(), Instant::now() + durable.lease());
+    let leased_until = durable.clock.now() + delta(lease);
     let job = NewJob {
         id: call.id,
         owner: terms.owner.clone(),
@@ -154,11 +157,16 @@ fn entry(
         created_at: now,
         idempotency: idempotency(&call, sha256, terms, (index, count)),
         callback_url: terms.callback_url.clone(),
-        claim: seat.is_some().then_some((durable.host, until)),
+        claim: seat.is_some().then_some((durable.host, leased_until)),
     };
     let is_small = call.payload.as_slice().len() <= KEPT;
     let payload = (seat.is_some() && is_small).then_some(call.payload);
-    Entry { job, payload, seat }
+    Entry {
+        job,
+        payload,
+        seat,
+        until,
+    }
 }
 
 async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
@@ -166,10 +174,14 @@ async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>
         return Ok(Vec::new());
     }
     let jobs = entries.iter().map(|entry| entry.job.clone()).collect();
-    let until = Instant::now() + durable.lease();
     let added = durable.store.add(jobs).await.map_err(refused)?;
     let outcomes = entries.into_iter().zip(added).map(|(entry, added)| {
-        let Entry { job, payload, seat } = entry;
+        let Entry {
+            job,
+            payload,
+            seat,
+            until,
+        } = entry;
         match added {
             Added::New => Ok(welcome(durable, job, payload, seat, until)),
             Added::Known(record) => Ok(Submitted {
