@@ -81,7 +81,7 @@ async fn call(
     payload: Option<Payload>,
 ) -> Result<Call, CallError> {
     let record = &held.record;
-    if held.until() <= Instant::now() {
+    if durable.store.is_shared() && held.until() <= Instant::now() {
         held.end(Wish::Lost);
     }
     match held.wish() {
