@@ -224,7 +224,9 @@ impl Ledger {
             daemon.get(&format!("/v1/jobs/{id}?wait=30"))
         });
         let wrong = ended.filter(|it| !self.is_forgotten(it) && brief(&it.body) != "SUCCESS");
-        wrong.map(|it| format!("nobody's job: {}", it.body)).collect()
+        wrong
+            .map(|it| format!("nobody's job: {}", it.body))
+            .collect()
     }
 
     /// What is wrong with the files, where there are any: the host has ended.

@@ -45,7 +45,10 @@ fn jb_04_a_full_disk_refuses_jobs_until_there_is_room() {
     let daemon = ledger.start();
     let ballast = disk.fill_but(ROOM);
     let said = fill(&mut ledger, &daemon);
-    assert!(said.starts_with("507 ExecutionError storage_full"), "{said}");
+    assert!(
+        said.starts_with("507 ExecutionError storage_full"),
+        "{said}"
+    );
     assert!(ledger.count() > 10, "{} jobs", ledger.count());
     let refused = until_small_ones_are_refused(&mut ledger, &daemon);
     assert!(refused.starts_with("507 "), "{refused}");
@@ -137,7 +140,10 @@ fn a_store_that_cannot_commit_ends_the_host_and_loses_nothing() {
     assert!(!told.reason().is_empty(), "{told:?}");
     assert_eq!(daemon.exit_code(), Some(69));
     let log = daemon.log();
-    assert!(log.contains("the job store can be trusted no more"), "{log}");
+    assert!(
+        log.contains("the job store can be trusted no more"),
+        "{log}"
+    );
     drop((events, daemon));
     assert!(ledger.count() > 5, "{} jobs", ledger.count());
     assert_eq!(ledger.audit(), [""; 0]);
@@ -241,13 +247,22 @@ fn jb_12_a_clock_that_is_set_expires_nothing() {
         assert_eq!(brief(&job), "SUCCESS");
         is_in_order(&job);
         let held = daemon.job(&running);
-        assert_eq!((&held["status"], &held["attempt"]), (&json!("RUNNING"), &json!(1)));
+        assert_eq!(
+            (&held["status"], &held["attempt"]),
+            (&json!("RUNNING"), &json!(1))
+        );
         assert_eq!(daemon.job(&waiting)["status"], "PENDING");
-        assert_eq!(daemon.jobs("limit=50").len(), 3 + usize::from(hours != 0) + usize::from(hours < 0));
+        assert_eq!(
+            daemon.jobs("limit=50").len(),
+            3 + usize::from(hours != 0) + usize::from(hours < 0)
+        );
     }
     ledger.open();
     let ended = daemon.ended(&running);
-    assert_eq!((brief(&ended).as_str(), &ended["attempt"]), ("SUCCESS", &json!(1)));
+    assert_eq!(
+        (brief(&ended).as_str(), &ended["attempt"]),
+        ("SUCCESS", &json!(1))
+    );
     is_in_order(&ended);
     assert_eq!(daemon.cancel(&waiting).status, 200);
 }
@@ -307,7 +322,12 @@ async fn jb_13_a_long_queue_takes_no_memory() {
     let job = daemon.submitted("steps", &json!({ "mark": "new" }));
     assert_eq!(brief(&daemon.ended(&job)), "SUCCESS");
     assert_eq!(items[0]["image_bytes"], 1234);
-    assert_eq!(daemon.post_raw("steps", "image/x-any", IMAGE, &json!({})).status, 200);
+    assert_eq!(
+        daemon
+            .post_raw("steps", "image/x-any", IMAGE, &json!({}))
+            .status,
+        200
+    );
     let resident = daemon.resident();
     assert!(resident < 150 << 20, "{} MiB", resident >> 20);
 }
