@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -51,16 +51,28 @@ impl Daemon {
         Self::start_by(cli::command_behind(starter), folder, config, &[])
     }
 
-    /// Starts the build that ends at named places, as the environment says; nothing where it has ended before it was
+    /// Starts the build that ends at named places, as the environment says; nothing where it was killed before it was
     /// ready.
+    ///
+    /// # Panics
+    /// When it has ended before for any other reason.
     pub fn start_failing(
         folder: &Folder,
         config: &str,
         environment: &[(&str, &str)],
     ) -> Option<Self> {
         let command = cli::command_of(&fixtures::failpoints(), &[]);
-        let mut daemon = Self::launch(command, folder, config, environment).ok()?;
-        daemon.until_ready().then_some(daemon)
+        match Self::launch(command, folder, config, environment) {
+            Ok(mut daemon) => {
+                let is_ready = daemon.until_ready();
+                assert!(is_ready || daemon.has_been_killed(), "it ended by itself");
+                is_ready.then_some(daemon)
+            }
+            Err(NotStarted { ended, said }) => {
+                assert!(ended.code().is_none(), "{ended}: it said {said}");
+                None
+            }
+        }
     }
 
     fn start_by(
@@ -70,7 +82,7 @@ impl Daemon {
         environment: &[(&str, &str)],
     ) -> Self {
         let launched = Self::launch(command, folder, config, environment);
-        let mut daemon = launched.unwrap_or_else(|said| panic!("the daemon said {said}"));
+        let mut daemon = launched.unwrap_or_else(|it| panic!("{}: it said {}", it.ended, it.said));
         assert!(daemon.until_ready(), "the daemon ended before it was ready");
         daemon
     }
@@ -92,7 +104,7 @@ impl Daemon {
         folder: &Folder,
         config: &str,
         environment: &[(&str, &str)],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NotStarted> {
         let file = folder.beside("bulkhead.toml");
         std::fs::write(&file, config).unwrap();
         let mut process = command
@@ -115,8 +127,13 @@ impl Daemon {
         let address = line.trim().strip_prefix("listening on http://");
         let address = address.and_then(|address| address.parse().ok());
         let Some(address) = address else {
-            let _ = (process.kill(), process.wait(), reader.join());
-            return Err(format!("{line:?}, and {:?}", read(&stderr)));
+            if !line.is_empty() {
+                let _ = process.kill();
+            }
+            let ended = process.wait().unwrap();
+            let _ = reader.join();
+            let said = format!("{line:?}, and {:?}", read(&stderr));
+            return Err(NotStarted { ended, said });
         };
         Ok(Self {
             process,
@@ -270,7 +287,7 @@ impl Daemon {
 
     /// Whether a signal has ended it, or does within a moment.
     pub fn has_been_killed(&mut self) -> bool {
-        let ended = (0..200).find_map(|_| {
+        let ended = (0..500).find_map(|_| {
             let ended = self.process.try_wait().unwrap();
             if ended.is_none() {
                 thread::sleep(Duration::from_millis(10));
@@ -353,6 +370,12 @@ impl Daemon {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// A daemon that has ended without a word of where it listens.
+struct NotStarted {
+    ended: ExitStatus,
+    said: String,
 }
 
 impl Drop for Daemon {

@@ -51,9 +51,22 @@ impl Submitter {
     /// # Errors
     /// What happened to the connection, where the daemon went away before it answered.
     pub fn try_submit(&self, plugin: &str, options: &Value) -> Result<Answer, ureq::Error> {
+        self.try_submit_image(plugin, options, IMAGE)
+    }
+
+    /// Submits an image to a plugin.
+    ///
+    /// # Errors
+    /// As [`try_submit`](Self::try_submit).
+    pub fn try_submit_image(
+        &self,
+        plugin: &str,
+        options: &Value,
+        image: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let request = self.agent.post(&self.url).query("plugin", plugin);
         let request = request.query("options", options.to_string());
-        let sent = request.header("content-type", "image/x-any").send(IMAGE);
+        let sent = request.header("content-type", "image/x-any").send(image);
         sent.and_then(Answer::try_of)
     }
 }

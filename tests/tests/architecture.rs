@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("events", &["names"]),
     ("platform", &[]),
     ("record", &[]),
+    ("failpoints", &[]),
     ("config", &["names"]),
     ("envelope", &["error", "names"]),
     // The key to the door hangs where the door is kept.
@@ -90,16 +91,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "budget",
-            "call",
-            "envelope",
-            "error",
-            "events",
-            "jobs",
-            "names",
-            "registry",
+            "budget", "call", "envelope", "error", "events", "jobs", "names", "registry",
             "services",
-            "validation",
         ],
     ),
     (
@@ -112,6 +105,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "jobs",
             "lane",
             "loader",
+            // Which host this is, between two starts.
+            "record",
             "registry",
             "runner",
             "services",
@@ -125,6 +120,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "app",
             "call",
             "config",
+            // Set when the daemon begins, in a build for tests.
+            "failpoints::arm",
             // The words of the contract.
             "jobs::Priority",
             "jobs::Status",
@@ -184,7 +181,12 @@ const SPAWNING: &[&str] = &[
     // One task that ends when the host stops, and those in which it waits for who is told: they end with it.
     "services/callbacks/mod.rs",
     "services/callbacks/task.rs",
-    "services/jobs.rs",
+    // Those that claim, prolong, tell and tidy: they end when the host stops. A job that is run is handed back then.
+    "services/jobs/dispatch.rs",
+    "services/jobs/open.rs",
+    "services/jobs/run.rs",
+    // Records of analyses are written after the answer: the host waits for them when it stops.
+    "services/jobs/tell.rs",
     // A task for each plugin, and one for each generation that drains: they end when the host stops.
     "services/rollout/arrival.rs",
     "services/rollout/drain.rs",
@@ -193,6 +195,8 @@ const SPAWNING: &[&str] = &[
 
 /// Where work goes to threads that may block.
 const BLOCKING: &[&str] = &[
+    // The file of the jobs is opened, checked and brought up to date.
+    "app/jobs.rs",
     // A look at the folder that somebody has asked for.
     "app/watch.rs",
     // A large body is decoded beside the threads that carry connections.
@@ -203,7 +207,9 @@ const BLOCKING: &[&str] = &[
     "lane/worker/probe.rs",
     // Whoever is told of a job may be slow to answer.
     "services/callbacks/task.rs",
-    "services/jobs.rs",
+    // Large payloads are hashed.
+    "services/jobs/payloads.rs",
+    "services/jobs/tell.rs",
     "services/opening.rs",
     // An earlier build is read and hashed.
     "services/rollout/back.rs",
@@ -233,6 +239,8 @@ const PROCESSES: &[&str] = &["platform/linux/process.rs", "platform/portable/pro
 /// Who asks the process's own environment and arguments, beside the configuration.
 const ENVIRONMENT: &[&str] = &[
     "config/",
+    // Where tests want the host to end, in a build for them.
+    "failpoints.rs",
     // Where this binary is, to run it again.
     "platform/portable/process.rs",
     // Whether this process is a worker: it must know before it knows anything else.

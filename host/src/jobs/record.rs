@@ -232,6 +232,29 @@ pub struct StoredOutput {
     pub attachments: Vec<StoredAttachment>,
 }
 
+impl StoredOutput {
+    /// What the attachment at `index` is asked for by: its name, or `~INDEX` where another one before it has the same,
+    /// or no path can end in it.
+    ///
+    /// # Panics
+    /// Where there is none at `index`.
+    pub fn attachment_word(&self, index: usize) -> String {
+        let name = &self.attachments[index].name;
+        let is_first = self.attachments.iter().position(|it| it.name == *name) == Some(index);
+        // Empty, `.` and `..` are no segments of their own.
+        if is_first && name.bytes().any(|byte| byte != b'.') {
+            name.clone()
+        } else {
+            format!("~{index}")
+        }
+    }
+
+    /// Which attachment is asked for by this word.
+    pub fn find_attachment(&self, word: &str) -> Option<usize> {
+        (0..self.attachments.len()).find(|index| self.attachment_word(*index) == word)
+    }
+}
+
 /// A result as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredResult {
@@ -299,5 +322,33 @@ impl Record {
             job: self.id,
             fence: self.fence,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attachment_can_be_asked_for() {
+        let names = ["mask.png", "", "mask.png", "..", "a/b"];
+        let attachments = names.map(|name| StoredAttachment {
+            name: name.to_owned(),
+            mime_type: String::new(),
+            bytes: 0,
+            sha256: Digest::new([0; 32]),
+        });
+        let output = StoredOutput {
+            result: None,
+            attachments: attachments.into(),
+        };
+        let words: Vec<_> = (0..names.len())
+            .map(|it| output.attachment_word(it))
+            .collect();
+        assert_eq!(words, ["mask.png", "~1", "~2", "~3", "a/b"]);
+        for (index, word) in words.iter().enumerate() {
+            assert_eq!(output.find_attachment(word), Some(index));
+        }
+        assert_eq!(output.find_attachment("other"), None);
     }
 }

@@ -29,6 +29,11 @@ pub trait JobStore: Send + Sync {
     /// What time it is for this store: one clock for all hosts that share it.
     fn time(&self) -> Reply<'_, Time>;
 
+    /// Whether other hosts may work on the same jobs: then a lease that has run out is nobody's.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// Since when it keeps jobs: an older id was never in it.
     fn since(&self) -> Time;
 

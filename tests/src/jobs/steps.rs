@@ -22,7 +22,7 @@ const PLUGINS: [&str; 3] = ["decode", "hash", "ocr"];
 #[derive(Clone, Debug)]
 enum Call {
     Add(Vec<NewJob>),
-    Note(Record),
+    Note(Box<Record>),
     Claim(Claim),
     Renew(Vec<Renewal>, Time),
     Finish(End),
@@ -97,11 +97,12 @@ impl Course {
     }
 
     fn call(&self, (which, a, b): Step, now: Time, model: &Model) -> Option<Call> {
-        let owner = (b % 5 == 0).then(|| ["anna", "bert"][usize::from(b / 5 % 2)].to_owned());
+        let owner =
+            (b.is_multiple_of(5)).then(|| ["anna", "bert"][usize::from(b / 5 % 2)].to_owned());
         let lease = || self.lease(a);
         Some(match which % 24 {
             0..=3 => Call::Add((0..=b % 3).map(|more| added(a, b ^ more, now)).collect()),
-            4 => Call::Note(analysis(PLUGINS[usize::from(a % 3)], now)),
+            4 => Call::Note(Box::new(analysis(PLUGINS[usize::from(a % 3)], now))),
             5..=7 => Call::Claim(claim(a, b, now)),
             8 => Call::Renew(vec![renewed(lease()?, b)], now + millis(i64::from(b) * 9)),
             9..=11 => Call::Finish(finished(lease()?, b, now)),
@@ -111,7 +112,7 @@ impl Course {
             16 => Call::FailPending(self.job(a, now), now),
             17 => Call::Retry(self.submitted(a, now, model)?, owner, now),
             18 => Call::List(listing(a, b, owner, self)),
-            19 if a % 3 == 0 => Call::Count,
+            19 if a.is_multiple_of(3) => Call::Count,
             19 if a % 3 == 1 => Call::Without(now - millis(1)),
             19 => Call::NextDue,
             20 => Call::Due(now),
@@ -142,15 +143,15 @@ fn added(a: u8, b: u8, now: Time) -> NewJob {
     let place = usize::from(a);
     let waits = i64::from(b % 4) * i64::from(a) * 3;
     NewJob {
-        owner: (a % 3 > 0).then(|| ["anna", "bert"][place % 2].to_owned()),
+        owner: (!a.is_multiple_of(3)).then(|| ["anna", "bert"][place % 2].to_owned()),
         priority: Priority::ALL[usize::from(b) % 3],
         not_before: now + millis(waits),
         max_attempts: u32::from(b % 3) + 1,
-        idempotency: (b % 4 == 0)
+        idempotency: (b.is_multiple_of(4))
             .then(|| idempotency(["k", "l"][place % 2], ["x", "y"][place / 2 % 2]))
             .flatten(),
-        callback_url: (a % 2 == 0).then(|| "https://example.com".to_owned()),
-        claim: (b % 7 == 0).then(|| (OTHER, now + millis(500))),
+        callback_url: (a.is_multiple_of(2)).then(|| "https://example.com".to_owned()),
+        claim: (b.is_multiple_of(7)).then(|| (OTHER, now + millis(500))),
         ..job(PLUGINS[place % 3], now)
     }
 }
@@ -170,7 +171,7 @@ fn claim(a: u8, b: u8, now: Time) -> Claim {
 fn renewed(lease: Lease, b: u8) -> Renewal {
     Renewal {
         progress: f32::from(b) / 256.0,
-        log: (b % 2 == 0).then(|| format!("[{b}]")),
+        log: (b.is_multiple_of(2)).then(|| format!("[{b}]")),
         ..renewal(lease)
     }
 }
@@ -180,8 +181,8 @@ fn finished(lease: Lease, b: u8, now: Time) -> End {
         0 => failure(lease, now),
         _ => success(lease, now),
     };
-    end.started_at = (b % 4 == 0).then(|| now - millis(1));
-    end.log = (b % 5 == 0).then(|| format!("[{b}]"));
+    end.started_at = (b.is_multiple_of(4)).then(|| now - millis(1));
+    end.log = (b.is_multiple_of(5)).then(|| format!("[{b}]"));
     end
 }
 
@@ -190,9 +191,9 @@ fn handed_back(lease: Lease, b: u8, now: Time, model: &Model) -> HandBack {
     let job = model.job(lease.job);
     HandBack {
         not_before: now + millis(i64::from(b) * 5),
-        is_counted: b % 2 == 0 || job.is_none_or(|job| job.cancel_asked),
-        error: (b % 3 == 0).then(|| error("crash")),
-        log: (b % 5 == 0).then(|| format!("[{b}]")),
+        is_counted: b.is_multiple_of(2) || job.is_none_or(|job| job.cancel_asked),
+        error: (b.is_multiple_of(3)).then(|| error("crash")),
+        log: (b.is_multiple_of(5)).then(|| format!("[{b}]")),
         ..back(lease, now)
     }
 }
@@ -209,7 +210,7 @@ fn listing(a: u8, b: u8, owner: Option<String>, course: &Course) -> Listing {
     Listing {
         owner,
         status: Status::ALL.get(usize::from(a % 8)).copied(),
-        plugin: (b % 3 == 0).then(|| plugin(PLUGINS[usize::from(a % 3)])),
+        plugin: (b.is_multiple_of(3)).then(|| plugin(PLUGINS[usize::from(a % 3)])),
         kind: [None, Some(Kind::Submitted), Some(Kind::Analysis)][usize::from(b % 7 % 3)],
         before: course.jobs.get(usize::from(a)).copied(),
         limit: u32::from(b),
@@ -219,9 +220,9 @@ fn listing(a: u8, b: u8, owner: Option<String>, course: &Course) -> Listing {
 fn told(job: Uuid, b: u8, now: Time) -> CallbackEnd {
     CallbackEnd {
         job,
-        delivered_at: (b % 3 == 0).then_some(now),
+        delivered_at: (b.is_multiple_of(3)).then_some(now),
         due: (b % 3 == 1).then(|| now + millis(i64::from(b))),
-        error: (b % 3 > 0).then(|| "answered 500".to_owned()),
+        error: (!b.is_multiple_of(3)).then(|| "answered 500".to_owned()),
     }
 }
 
@@ -239,7 +240,7 @@ async fn answer(store: &dyn JobStore, call: Call, course: &mut Course) -> String
         }
         Call::Note(record) => {
             course.jobs.push(record.id);
-            format!("{:?}", store.note(vec![record]).await)
+            format!("{:?}", store.note(vec![*record]).await)
         }
         Call::Claim(claim) => {
             let claimed = store.claim(claim).await;

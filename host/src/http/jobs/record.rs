@@ -8,9 +8,7 @@ use uuid::Uuid;
 use super::super::Api;
 use super::result;
 use crate::error::CallError;
-use crate::jobs::{
-    Callback, Priority, Record, Status, StoredAttachment, StoredOutput, StoredResult, Time,
-};
+use crate::jobs::{Callback, Priority, Record, Status, StoredOutput, StoredResult, Time};
 use crate::names::PluginName;
 
 /// The largest result that stands in its job, in bytes.
@@ -103,8 +101,7 @@ impl View {
     /// A job without its result, as lists have it.
     pub(super) fn item<'a>(&self, record: &'a Record) -> Job<'a> {
         let error = record.outcome.as_ref().and_then(|it| it.as_ref().err());
-        let attachments = output(record).map_or(&[][..], |output| &output.attachments);
-        let listed = |attachment| Listed::of(record.id, attachment);
+        let listed = |output| Listed::all(record.id, output);
         Job {
             id: record.id,
             plugin: &record.plugin,
@@ -126,7 +123,7 @@ impl View {
             image_sha256: record.image.sha256.map(|digest| digest.to_string()),
             image_bytes: record.image.bytes,
             callback: record.callback.as_ref().map(Told::from),
-            attachments: attachments.iter().map(listed).collect(),
+            attachments: output(record).map(listed).unwrap_or_default(),
         }
     }
 
@@ -150,13 +147,15 @@ impl View {
 }
 
 impl<'a> Listed<'a> {
-    fn of(job: Uuid, attachment: &'a StoredAttachment) -> Self {
-        Self {
+    fn all(job: Uuid, output: &'a StoredOutput) -> Vec<Self> {
+        let attachments = output.attachments.iter().enumerate();
+        let listed = attachments.map(|(index, attachment)| Self {
             name: &attachment.name,
             mime_type: &attachment.mime_type,
             bytes: attachment.bytes,
-            url: result::attachment_url(job, &attachment.name),
-        }
+            url: result::attachment_url(job, &output.attachment_word(index)),
+        });
+        listed.collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::http::{HeaderMap, HeaderName};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 
 use super::super::analyze::Wishes;
 use crate::error::CallError;
@@ -72,6 +72,8 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Cal
 fn time(text: &str) -> Result<Time, CallError> {
     let time = DateTime::parse_from_rfc3339(text).ok();
     let time = time.map(|time| time.with_timezone(&Utc).trunc_subsecs(3));
+    // Later years have no form in RFC 3339 that all read.
+    let time = time.filter(|time| (1970..=9999).contains(&time.year()));
     time.ok_or_else(|| {
         let wanted =
             "send a time of RFC 3339, such as 2030-12-31T08:00:00Z (in a query, write + as %2B)";

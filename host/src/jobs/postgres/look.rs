@@ -77,10 +77,9 @@ impl Link {
         params.push(&limit);
         sql += &format!(" ORDER BY id DESC LIMIT ${}", params.len());
         let mut listed = rows::records(&self.rows(&sql, &params).await?)?;
-        for outcome in listed.iter_mut().filter_map(|it| it.outcome.as_mut()) {
-            if let Ok(output) = outcome {
-                output.result = None;
-            }
+        let outcomes = listed.iter_mut().filter_map(|it| it.outcome.as_mut());
+        for output in outcomes.flatten() {
+            output.result = None;
         }
         Ok(listed)
     }

@@ -42,7 +42,7 @@ where
     F: FnMut(&Session<'_>) -> Done<T> + Send + 'static,
 {
     /// The command, and where its answer comes.
-    pub(super) fn new(
+    pub(super) fn boxed(
         step: Step,
         work: F,
     ) -> (Box<dyn Command>, oneshot::Receiver<Result<T, StoreError>>) {

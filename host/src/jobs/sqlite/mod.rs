@@ -84,6 +84,10 @@ impl JobStore for SqliteStore {
         Box::pin(async { Ok(self.clock.time()) })
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn since(&self) -> Time {
         self.since
     }

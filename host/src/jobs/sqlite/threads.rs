@@ -64,7 +64,7 @@ impl Threads {
         step: Step,
         work: impl FnMut(&Session<'_>) -> Done<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (command, answer) = Waiting::new(step, work);
+        let (command, answer) = Waiting::boxed(step, work);
         self.send(&self.writer, command)?;
         match answer.await {
             Ok(answer) => answer,
@@ -81,7 +81,7 @@ impl Threads {
         &self,
         work: impl FnMut(&Session<'_>) -> Done<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (command, answer) = Waiting::new(Step::Other, work);
+        let (command, answer) = Waiting::boxed(Step::Other, work);
         self.send(&self.readers, command)?;
         let gone = |_| StoreError::Other("its reader has panicked".to_owned());
         answer.await.map_err(gone)?

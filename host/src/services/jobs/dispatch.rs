@@ -25,11 +25,11 @@ pub(super) async fn dispatch(durable: Arc<Durable>) {
     let mut arranged: Option<Instant> = None;
     let mut polled: Option<Instant> = None;
     loop {
-        if !arranged.is_some_and(|at| at.elapsed() < ARRANGE) {
+        if arranged.is_none_or(|at| at.elapsed() >= ARRANGE) {
             arrange(&durable);
             arranged = Some(Instant::now());
         }
-        if !polled.is_some_and(|at| at.elapsed() < POLL) {
+        if polled.is_none_or(|at| at.elapsed() >= POLL) {
             durable.desks.look_again();
             polled = Some(Instant::now());
         }

@@ -21,7 +21,7 @@ use crate::jobs::{Forget, Held, HostSeen, Notice, Reclaim, Renewal, StoreError};
 /// How often it is looked for jobs whose lease has run out.
 pub(super) const RECLAIM_EVERY: Duration = Duration::from_millis(500);
 /// How often it is looked for jobs past their retention.
-pub(super) const FORGET_EVERY: Duration = Duration::from_secs(2);
+pub(super) const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// How many jobs are removed in one step.
 const FORGOTTEN_AT_A_TIME: u32 = 500;
 /// How many jobs without a plugin are ended in one step.
@@ -85,6 +85,10 @@ pub(super) async fn renew(durable: &Durable) -> Result<(), StoreError> {
 /// Ends jobs whose leases are about to run out: a host that cannot say that it lives must be done before another one
 /// begins. Waits for no store.
 pub(super) async fn lapse(durable: &Durable) -> Result<(), StoreError> {
+    if !durable.store.is_shared() {
+        // Nobody else takes them over, however long the disk takes.
+        return Ok(());
+    }
     let soon = Instant::now() + durable.lease() / 10;
     let held = durable.held.all();
     let lapsing = held.iter().filter(|job| job.until() <= soon);
@@ -122,6 +126,8 @@ pub(super) async fn heartbeat(durable: &Durable) -> Result<(), StoreError> {
 
 /// Has jobs wait again whose hosts have died.
 pub(super) async fn reclaim(durable: &Durable, which: Reclaim) -> Result<(), StoreError> {
+    // A store that took no renewals for a while must not take from us what we still run.
+    renew(durable).await?;
     let cancelled = error_of(&CallError::Cancelled, None);
     let count = durable
         .store

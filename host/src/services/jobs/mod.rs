@@ -10,6 +10,7 @@ mod desks;
 mod dispatch;
 mod durable;
 mod held;
+mod idempotency;
 mod keep;
 mod look;
 mod open;
@@ -294,9 +295,7 @@ impl JobManagementService {
         };
         let outcome = record.outcome.as_ref().ok_or_else(unknown)?;
         let output = outcome.as_ref().map_err(|_| unknown())?;
-        let mut attachments = output.attachments.iter();
-        let found = attachments.position(|attachment| attachment.name == name);
-        let index = found.ok_or_else(unknown)?;
+        let index = output.find_attachment(name).ok_or_else(unknown)?;
         let attachment = output.attachments[index].clone();
         let bytes = match record.kind {
             Kind::Submitted => look::attachment(self.durable()?, &attachment).await?,

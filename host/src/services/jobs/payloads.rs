@@ -69,9 +69,9 @@ impl Payloads {
         let in_place = self.place_for(length).is_some();
         for elsewhere in [false, true] {
             let found = if in_place != elsewhere {
-                self.from_place(sha256).await?
+                self.place_bytes(sha256).await?
             } else {
-                self.from_store(sha256).await?
+                self.store_bytes(sha256).await?
             };
             if found.is_some() {
                 return Ok(found);
@@ -89,14 +89,14 @@ impl Payloads {
         self.place.as_ref().filter(|_| bytes > SMALL)
     }
 
-    async fn from_place(&self, sha256: Digest) -> Result<Option<Payload>, CallError> {
+    async fn place_bytes(&self, sha256: Digest) -> Result<Option<Payload>, CallError> {
         match &self.place {
             Some(place) => place.get(sha256).await.map_err(not_kept),
             None => Ok(None),
         }
     }
 
-    async fn from_store(&self, sha256: Digest) -> Result<Option<Payload>, CallError> {
+    async fn store_bytes(&self, sha256: Digest) -> Result<Option<Payload>, CallError> {
         let data = self.store.data(sha256).await.map_err(refused)?;
         Ok(data.map(Payload::Heap))
     }

@@ -10,14 +10,14 @@ use super::clock::delta;
 use super::desks::{Desk, Ready, Seat};
 use super::dispatch::abandon;
 use super::durable::{Durable, refused};
-use super::payloads::digest_of_all;
+use super::idempotency::idempotency;
 use super::run::begin;
 use super::{Submitted, Terms};
 use crate::call::{Call, Payload};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
-use crate::jobs::{Added, Callback, Idempotency, Image, Kind, NewJob, Record, Status, Time};
+use crate::jobs::{Added, Callback, Image, Kind, NewJob, Record, Status, Time};
 use crate::names::Digest;
 use crate::services::callbacks;
 
@@ -167,39 +167,6 @@ fn entry(
         seat,
         until,
     }
-}
-
-/// One word for each picture of a submission, and a digest of all that is said of it.
-fn idempotency(
-    call: &Call,
-    sha256: Digest,
-    terms: &Terms,
-    (index, count): (usize, usize),
-) -> Option<Idempotency> {
-    let key = terms.idempotency_key.as_deref()?;
-    let key = if count == 1 {
-        key.to_owned()
-    } else {
-        format!("{key}#{index}")
-    };
-    let not_before = terms.not_before.map(|time| time.to_rfc3339());
-    let attempts = terms.max_attempts.unwrap_or(0).to_string();
-    let deadline = call
-        .deadline
-        .map(|deadline| deadline.as_millis().to_string());
-    let said: [&[u8]; 9] = [
-        call.plugin.as_str().as_bytes(),
-        call.mime_type.as_bytes(),
-        call.options_json().as_bytes(),
-        sha256.bytes(),
-        terms.priority.as_str().as_bytes(),
-        not_before.as_deref().unwrap_or_default().as_bytes(),
-        terms.callback_url.as_deref().unwrap_or_default().as_bytes(),
-        attempts.as_bytes(),
-        deadline.as_deref().unwrap_or_default().as_bytes(),
-    ];
-    let digest = digest_of_all(said);
-    Some(Idempotency { key, digest })
 }
 
 async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
