@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::jobs::{Image, Kind, StoredError};
+use crate::jobs::{Image, Kind, StoredAttachment, StoredError};
 use crate::names::Digest;
 
 const ID: Uuid = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
