@@ -249,7 +249,7 @@ pub(super) struct Refused {
     pub(super) line: String,
     /// All that it said.
     pub(super) answer: Value,
-    status: u16,
+    pub(super) status: u16,
     retry_after: Option<Duration>,
 }
 

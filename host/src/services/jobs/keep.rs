@@ -202,7 +202,11 @@ pub(super) async fn sweep(durable: &Durable) -> Result<(), StoreError> {
     if let Some(place) = durable.payloads.place() {
         let unused = |digests: Vec<_>| -> futures_util::future::BoxFuture<'_, Vec<_>> {
             // What the store cannot tell now is not removed now.
-            Box::pin(async { durable.store.unused(digests).await.unwrap_or_default() })
+            Box::pin(async {
+                let unused = durable.store.unused(digests).await.unwrap_or_default();
+                // Looked at last: what was added meanwhile was arriving until then.
+                durable.payloads.not_arriving(unused)
+            })
         };
         let swept = place.sweep(before, &unused).await;
         removed += swept.map_err(|error| StoreError::Other(error.to_string()))?;

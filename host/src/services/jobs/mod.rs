@@ -20,6 +20,7 @@ mod settle;
 mod stored;
 mod submit;
 mod tell;
+mod verdict;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Where payloads go: small ones into the store itself, in the same step as their job, large ones beside it. Knows
 //! no job.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -22,33 +23,79 @@ const LONG: usize = 256 << 10;
 pub(super) struct Payloads {
     store: SharedStore,
     place: Option<Arc<dyn PayloadStore>>,
+    arriving: Arc<Mutex<HashMap<Digest, usize>>>,
+}
+
+/// A payload whose job does not need it yet, as far as the store knows: not removed as long as this lives.
+pub(super) struct Arriving {
+    sha256: Digest,
+    all: Arc<Mutex<HashMap<Digest, usize>>>,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.sha256) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.sha256);
+            }
+        }
+    }
 }
 
 impl Payloads {
     /// Payloads in `store`, the large ones in `place` where there is one.
     pub(super) fn new(store: SharedStore, place: Option<Arc<dyn PayloadStore>>) -> Self {
-        Self { store, place }
+        let arriving = Arc::default();
+        Self {
+            store,
+            place,
+            arriving,
+        }
+    }
+
+    /// Keeps a payload from being removed, whatever the store says of it.
+    fn arrive(&self, sha256: Digest) -> Arriving {
+        let all = Arc::clone(&self.arriving);
+        let mut arriving = all.lock().unwrap_or_else(PoisonError::into_inner);
+        *arriving.entry(sha256).or_default() += 1;
+        drop(arriving);
+        Arriving { sha256, all }
+    }
+
+    /// Those of `payloads` that no job is about to need.
+    pub(super) fn not_arriving(&self, mut payloads: Vec<Digest>) -> Vec<Digest> {
+        let arriving = self.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        payloads.retain(|sha256| !arriving.contains_key(sha256));
+        payloads
     }
 
     /// Makes an image ready to be kept with its job: its digest, and the bytes where the store is to take them.
     pub(super) async fn prepare(
         &self,
         payload: &Payload,
-    ) -> Result<(Digest, Option<Bytes>), CallError> {
+    ) -> Result<(Digest, Option<Bytes>, Arriving), CallError> {
         let sha256 = digest(payload).await?;
+        let arriving = self.arrive(sha256);
         match self.place_for(payload.as_slice().len()) {
-            None => Ok((sha256, Some(bytes_of(payload)))),
+            None => Ok((sha256, Some(bytes_of(payload)), arriving)),
             Some(place) => {
                 place.put(sha256, payload.clone()).await.map_err(not_kept)?;
-                Ok((sha256, None))
+                Ok((sha256, None, arriving))
             }
         }
     }
 
     /// Keeps bytes that are part of an outcome.
-    pub(super) async fn put(&self, data: &Bytes, now: Time) -> Result<Digest, CallError> {
+    pub(super) async fn put(
+        &self,
+        data: &Bytes,
+        now: Time,
+    ) -> Result<(Digest, Arriving), CallError> {
         let payload = Payload::Heap(data.clone());
         let sha256 = digest(&payload).await?;
+        let arriving = self.arrive(sha256);
         match self.place_for(data.len()) {
             None => {
                 let put = self.store.put_data(sha256, data.clone(), now).await;
@@ -56,7 +103,7 @@ impl Payloads {
             }
             Some(place) => place.put(sha256, payload).await.map_err(not_kept)?,
         }
-        Ok(sha256)
+        Ok((sha256, arriving))
     }
 
     /// Bytes that were kept, wherever that was: the settings may have been others then.

@@ -10,6 +10,7 @@ use super::clock::delta;
 use super::desks::{Desk, Ready, Seat};
 use super::dispatch::abandon;
 use super::durable::{Durable, refused};
+use super::payloads::Arriving;
 use super::idempotency::idempotency;
 use super::run::begin;
 use super::{Submitted, Terms};
@@ -34,6 +35,7 @@ struct Prepared {
     call: Call,
     sha256: Digest,
     data: Option<Bytes>,
+    arriving: Arriving,
 }
 
 /// A job on its way into the store, and its place at a desk if it is to be run at once.
@@ -41,6 +43,8 @@ struct Entry {
     job: NewJob,
     payload: Option<Payload>,
     seat: Option<(Arc<Desk>, Seat)>,
+    // Until the store knows that the job needs it.
+    _arriving: Arriving,
     until: Instant,
 }
 
@@ -96,9 +100,14 @@ async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope
         |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
     check(durable, &call)?;
     match durable.payloads.prepare(&call.payload).await {
-        Ok((sha256, data)) => {
+        Ok((sha256, data, arriving)) => {
             fail::fail_point!("job.payload_kept");
-            Ok(Prepared { call, sha256, data })
+            Ok(Prepared {
+                call,
+                sha256,
+                data,
+                arriving,
+            })
         }
         Err(error) => Err(failed(error, &call)),
     }
@@ -125,7 +134,12 @@ fn entry(
     (index, count): (usize, usize),
     now: Time,
 ) -> Entry {
-    let Prepared { call, sha256, data } = prepared;
+    let Prepared {
+        call,
+        sha256,
+        data,
+        arriving,
+    } = prepared;
     let not_before = terms.not_before.filter(|time| *time > now);
     let desk = match not_before {
         None if !durable.stop.is_cancelled() => durable.desks.find(&call.plugin),
@@ -165,6 +179,7 @@ fn entry(
         job,
         payload,
         seat,
+        _arriving: arriving,
         until,
     }
 }
@@ -181,6 +196,7 @@ async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>
             payload,
             seat,
             until,
+            ..
         } = entry;
         match added {
             Added::New => Ok(welcome(durable, job, payload, seat, until)),

@@ -67,6 +67,10 @@ impl Journal {
             }
             Err(TryLockError::Error(error)) => return Err(problem(&error)),
         }
+        // Devices and pipes may have no end.
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(problem(&"it is no file"));
+        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .map_err(|error| problem(&error))?;

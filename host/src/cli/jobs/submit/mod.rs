@@ -17,7 +17,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::super::at::At;
-use super::super::daemon::Daemon;
+use super::super::daemon::{Daemon, DaemonError};
 use super::super::exit::{Exit, Failure};
 use super::super::{plugin_name, print};
 use super::bars::Bar;
@@ -92,6 +92,7 @@ impl Submit {
             json,
         };
         let daemon = self.at.daemon()?;
+        plan.check_journal(&daemon)?;
         let (mut exit, jobs) = plan.submit(&daemon, found, journal)?;
         if self.wait {
             let ends = wait::Command {
@@ -129,6 +130,9 @@ impl Submit {
     }
 }
 
+/// The status of what is not there.
+const NOT_FOUND: u16 = 404;
+
 /// What is to be submitted, and how.
 struct Plan {
     query: Vec<(&'static str, String)>,
@@ -144,6 +148,23 @@ struct Plan {
 }
 
 impl Plan {
+    /// A journal is of one daemon: another one does not know what stands in it. One that is away now may come back.
+    fn check_journal(&self, daemon: &Daemon) -> Result<(), Failure> {
+        let Some(job) = self.accepted.values().next() else {
+            return Ok(());
+        };
+        match daemon.find(&format!("/v1/jobs/{job}"), &[]) {
+            Err(DaemonError::Refused(refused)) if refused.status == NOT_FOUND => {
+                let problem = format!(
+                    "the daemon does not know job {job} of the journal: it is another daemon, or has lost its state; \
+                     take another journal to submit anew"
+                );
+                Err(Failure::new(Exit::Usage, problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Submits all, and gives how that ended and the jobs that there are now.
     fn submit(
         &self,
