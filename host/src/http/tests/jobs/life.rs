@@ -218,8 +218,7 @@ async fn a_store_without_room_refuses_new_jobs_and_keeps_the_others() {
     let large = [GIF, &[0; 60_000]].concat();
     let send = || post("?plugin=echo", "image/gif", large.clone());
     host.store.set_full(true).await;
-    let seen = host.check(send(), "507 storage_full: ").await;
-    assert_eq!(seen.body["error"]["details"]["plugin"], "echo");
+    host.check(send(), "507 storage_full: ").await;
     assert_eq!(host.ask(get(&path(&job, ""))).await.body, job);
     assert_eq!(host.services.budget.in_flight(), 0);
     host.store.set_full(false).await;
