@@ -158,14 +158,13 @@ impl Ledger {
                     Err(problem) => wrong.push(problem),
                 }
             }
-            wrong.extend(unacknowledged(&daemon));
+            wrong.extend(self.check_others(&daemon));
             daemon.kill();
         }
         let daemon = self.start();
         for (id, before) in found {
             let now = daemon.get(&format!("/v1/jobs/{id}"));
-            let is_forgotten = self.forgets && now.status == 410;
-            if !is_forgotten && !before.is_null() && now.body != before {
+            if !self.is_forgotten(&now) && !before.is_null() && now.body != before {
                 wrong.push(format!("it ended twice: {before}, and {}", now.body));
             }
         }
@@ -179,7 +178,7 @@ impl Ledger {
         let mark = &work.mark;
         let (begun, ended) = counted(&self.journal(), mark);
         let answer = daemon.get(&format!("/v1/jobs/{id}?wait=30"));
-        if self.forgets && answer.status == 410 && ended > 0 {
+        if self.is_forgotten(&answer) && ended > 0 {
             return Ok(Value::Null);
         }
         if answer.status != 200 {
@@ -204,7 +203,7 @@ impl Ledger {
         let is_its_own = result.body["mark"] == *work.mark
             && result.body["image_bytes"] == work.image.len()
             && padding.map(|it| it as u64) == work.options["bytes"].as_u64();
-        if is_its_own || (self.forgets && result.status == 410) {
+        if is_its_own || self.is_forgotten(&result) {
             return Ok(());
         }
         let mark = &result.body["mark"];
@@ -212,6 +211,22 @@ impl Ledger {
             "{} has another result: {} of {mark}",
             work.mark, result.status
         ))
+    }
+
+    /// Jobs that nobody was told of may be there or not; those that are end as all do.
+    fn check_others(&self, daemon: &Daemon) -> Vec<String> {
+        let jobs = daemon.jobs("limit=500");
+        if jobs.is_empty() {
+            return vec!["all jobs are lost".to_owned()];
+        }
+        let ended = jobs.iter().map(|job| {
+            let id = job["id"].as_str().expect("a job has an id");
+            daemon.get(&format!("/v1/jobs/{id}?wait=30"))
+        });
+        let wrong = ended.filter(|it| !self.is_forgotten(it) && brief(&it.body) != "SUCCESS");
+        wrong
+            .map(|it| format!("nobody's job: {}", it.body))
+            .collect()
     }
 
     /// What is wrong with the files, where there are any: the host has ended.
@@ -241,6 +256,10 @@ impl Ledger {
         wrong
     }
 
+    fn is_forgotten(&self, answer: &Answer) -> bool {
+        self.forgets && matches!(answer.status, 404 | 410)
+    }
+
     fn journal(&self) -> PathBuf {
         self.folder.beside("open").join("journal")
     }
@@ -248,15 +267,4 @@ impl Ledger {
     fn gate(&self) -> PathBuf {
         self.folder.beside("open").join("gate")
     }
-}
-
-/// Jobs that nobody was told of may be there or not; those that are end as all do.
-fn unacknowledged(daemon: &Daemon) -> Vec<String> {
-    let jobs = daemon.jobs("limit=500");
-    let ended = jobs.iter().map(|job| {
-        let id = job["id"].as_str().expect("a job has an id");
-        daemon.get(&format!("/v1/jobs/{id}?wait=30"))
-    });
-    let wrong = ended.filter(|answer| answer.status != 410 && brief(&answer.body) != "SUCCESS");
-    wrong.map(|answer| answer.body.to_string()).collect()
 }

@@ -89,8 +89,7 @@ impl Postgres {
     /// The same, which listens on a port of 127.0.0.1 besides, see [`Self::tcp_url`]. Each of `files` is put into
     /// the folder of its data, where a setting can name it: a certificate and its key, say.
     pub fn start_on_tcp(settings: &[&str], files: &[(&str, &[u8])]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let port = free_port();
         let server = Self::create_stopped(settings, Some(port));
         let data = server.own().data();
         for (name, bytes) in files {
@@ -286,6 +285,12 @@ impl Running {
         let process = Process(i32::try_from(id).expect("ids are small"));
         Self { process, waiting }
     }
+}
+
+/// One that nobody listens on, by now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// What the database of this url says to this, a line a row.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -36,6 +37,16 @@ impl Process {
     /// The bytes of memory that are its own.
     pub fn resident(self) -> u64 {
         self.number("VmRSS") << 10
+    }
+
+    /// The processor time that it has spent, all its threads together.
+    pub fn spent(self) -> Duration {
+        let line = self.read("stat").unwrap_or_default();
+        // The name before them may hold anything.
+        let fields = line.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let times = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = times.filter_map(|it| it.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     /// How many threads it has.

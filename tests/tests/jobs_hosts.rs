@@ -223,7 +223,14 @@ fn a_host_that_stood_still_comes_too_late() {
             || log.contains("another host may run the job");
         is_late.then_some(())
     });
-    assert_eq!(second.job(&job)["status"], "RUNNING");
+    let running = second.job(&job);
+    assert_eq!(
+        running["status"],
+        "RUNNING",
+        "{running} {:?} {:?}",
+        shared.notes(),
+        fresh.field("State")
+    );
     fresh.signal(Signal::CONT);
     let ended = first.ended(&job);
     assert_eq!(brief(&ended), "SUCCESS", "{ended}");

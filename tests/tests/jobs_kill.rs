@@ -98,28 +98,24 @@ places! {
     forgotten: "job.forgotten";
 }
 
-/// Hosts that end at a place while their store answers before it has written: the control of all the others.
-fn check_is_caught(ledger: Option<Ledger>) {
-    let Some(mut ledger) = ledger else { return };
-    let environment = [
-        // So long that the answer reaches the client.
-        (
-            "FAILPOINTS",
-            "store.ack_early=return;store.before_commit=sleep(200)",
-        ),
-        ("FAILPOINT_KILL", "store.add.before_commit:3"),
-    ];
-    for _ in 0..RESTARTS {
-        assert!(be_killed(&mut ledger, &environment));
-    }
+/// Whether the audit finds as many jobs lost as there were hosts: the control of all the others.
+fn is_caught(ledger: &Ledger) {
     let wrong = ledger.audit();
-    let lost = wrong.iter().filter(|it| it.contains("lost"));
+    let lost = wrong.iter().filter(|it| it.contains("is lost: 404"));
     assert_eq!(lost.count(), RESTARTS, "it went unnoticed: {wrong:?}");
 }
 
 #[test]
 fn jb_01_a_store_that_answers_before_it_has_written_is_caught() {
-    check_is_caught(Some(Ledger::new(ATTEMPTS, "")));
+    let mut ledger = Ledger::new(ATTEMPTS, "");
+    // So long that the answer reaches the client.
+    let early = "store.ack_early=return;store.before_commit=sleep(200)";
+    let kill = "store.add.before_commit:3";
+    for _ in 0..RESTARTS {
+        let environment = [("FAILPOINTS", early), ("FAILPOINT_KILL", kill)];
+        assert!(be_killed(&mut ledger, &environment));
+    }
+    is_caught(&ledger);
 }
 
 /// How many times a host is killed at random, each time under load.
@@ -173,7 +169,7 @@ fn submit_until_killed(ledger: &mut Ledger, jobs: usize, moment: Duration) {
 
 /// The same with the store that hosts share.
 mod postgres {
-    use super::{ATTEMPTS, Ledger, Postgres};
+    use super::{ATTEMPTS, Daemon, Ledger, Postgres, RESTARTS};
 
     fn ledger() -> Option<Ledger> {
         let url = Postgres::shared()?.database();
@@ -197,7 +193,17 @@ mod postgres {
     }
 
     #[test]
-    fn jb_01_a_store_that_answers_before_it_has_written_is_caught() {
-        super::check_is_caught(ledger());
+    fn jb_01_a_store_that_answers_and_does_not_write_is_caught() {
+        let Some(mut ledger) = ledger() else { return };
+        let early = [("FAILPOINTS", "store.ack_early=2*off->return")];
+        for _ in 0..RESTARTS {
+            let started = Daemon::start_failing(&ledger.folder, &ledger.config, &early);
+            let mut daemon = started.expect("nobody kills it");
+            for _ in 0..3 {
+                assert_eq!(ledger.submit(&daemon).unwrap().status, 202);
+            }
+            daemon.kill();
+        }
+        super::is_caught(&ledger);
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn measure(runtime: &Runtime, effort: &Effort) -> Titled {
             runtime.block_on(way.run(effort.turn));
         }
     }
+    ways.iter().for_each(|way| way.host.close(runtime));
     let base = median(&ways[0].means);
     let row = |way: &Way| {
         let mean = median(&way.means);

@@ -99,15 +99,14 @@ impl Host {
         assert_eq!(waited.await.unwrap().status, Status::Success);
     }
 
+    /// Begins no more jobs, and lets go of the store.
+    pub(crate) fn close(&self, runtime: &Runtime) {
+        runtime.block_on(self.app.jobs.close(LIMIT));
+    }
+
     /// An analysis that is waited for.
     pub(crate) async fn analyze(&self) {
         self.app.analysis.analyze(request()).await.unwrap();
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.app.jobs.stop();
     }
 }
 
@@ -116,7 +115,7 @@ pub(crate) fn config(folder: &Path, lane: Lane, store: &str) -> Config {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     let plugins = folder.join("plugins");
     fs::create_dir(&plugins).unwrap();
-    let library = LIBRARY.get_or_init(|| fixture(PLUGIN));
+    let library = LIBRARY.get_or_init(library);
     fs::copy(library, plugins.join("plugin.so")).unwrap();
     let file = folder.join("bulkhead.toml");
     let lane = lane.settings();
@@ -133,6 +132,13 @@ pub(crate) fn config(folder: &Path, lane: Lane, store: &str) -> Config {
         ..Sources::default()
     };
     read(&sources).unwrap()
+}
+
+/// The plugin as it was built before, where it is said in which folder; else it is built now.
+fn library() -> PathBuf {
+    let built = std::env::var_os("BULKHEAD_FIXTURES").map(PathBuf::from);
+    let built = built.map(|folder| folder.join(format!("libfixture_{PLUGIN}.so")));
+    built.unwrap_or_else(|| fixture(PLUGIN))
 }
 
 /// Has a job kept.

@@ -50,11 +50,13 @@ pub(crate) fn measure(runtime: &Runtime, effort: &Effort) -> Vec<Titled> {
             way.run(runtime, effort.turn);
         }
     }
-    vec![
+    let tables = [
         yardstick.table(),
         rates(&ways, &yardstick),
         latencies(&ways),
-    ]
+    ];
+    hosts.iter().for_each(|kept| kept.host.close(runtime));
+    tables.into()
 }
 
 fn ways(kept: &Kept) -> Vec<Way<'_>> {

@@ -70,7 +70,9 @@ where
 }
 
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::builder().parse_lossy(level)
+    // What the database is asked has options and results in it, which belong to callers: not even `debug` shows them.
+    let quiet = "tokio_postgres=warn".parse().expect("a directive");
+    EnvFilter::builder().parse_lossy(level).add_directive(quiet)
 }
 
 #[cfg(test)]

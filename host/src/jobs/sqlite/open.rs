@@ -199,6 +199,9 @@ impl Place {
             return Err(self.io(error));
         }
         migrations::carry_out(&writer, migrations::ALL).map_err(refused)?;
+        if let Err(error) = catch_up(&writer, Utc::now().timestamp_millis()) {
+            warn!(%error, "the clock was set back: jobs wait until it shows again what it did");
+        }
         Ok(writer)
     }
 
@@ -270,6 +273,22 @@ fn prepare(writer: &Connection) -> rusqlite::Result<()> {
          PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF;
          PRAGMA trusted_schema = OFF;",
     )
+}
+
+/// What was due by a clock that has been set back since is due now, and does not wait for its time once more.
+fn catch_up(writer: &Connection, now: i64) -> rusqlite::Result<()> {
+    const SEEN: &str = "SELECT max(ifnull((SELECT max(at) FROM hosts), 0),
+        ifnull((SELECT created_at FROM jobs ORDER BY id DESC LIMIT 1), 0))";
+    const JOBS: &str =
+        "UPDATE jobs SET not_before = ?1 WHERE status = 0 AND not_before > ?1 AND not_before <= ?2";
+    const CALLBACKS: &str = "UPDATE jobs SET callback_due = ?1
+        WHERE callback_due IS NOT NULL AND callback_due > ?1 AND callback_due <= ?2";
+    let seen: i64 = writer.query_row(SEEN, (), |row| row.get(0))?;
+    if now < seen {
+        writer.execute(JOBS, [now, seen])?;
+        writer.execute(CALLBACKS, [now, seen])?;
+    }
+    Ok(())
 }
 
 fn since(connection: &Connection) -> rusqlite::Result<Option<Time>> {

@@ -233,9 +233,15 @@ fn ended(status: Status, code: Option<&str>) -> Value {
 
 /// The `details.code` of an error that was kept.
 pub(super) fn code_of(outcome: &StoredOutcome) -> Option<String> {
+    told_of(outcome).map(|(code, _)| code)
+}
+
+/// The same, and when it happened.
+pub(super) fn told_of(outcome: &StoredOutcome) -> Option<(String, DateTime<Utc>)> {
     #[derive(Deserialize)]
     struct Error {
         details: Details,
+        timestamp: DateTime<Utc>,
     }
     #[derive(Deserialize)]
     struct Details {
@@ -243,7 +249,7 @@ pub(super) fn code_of(outcome: &StoredOutcome) -> Option<String> {
     }
     let error = outcome.as_ref().err()?;
     let error: Error = serde_json::from_str(error.error.get()).ok()?;
-    Some(error.details.code)
+    Some((error.details.code, error.timestamp))
 }
 
 #[cfg(test)]

@@ -65,8 +65,11 @@ async fn attempt(
             let call = Arc::new(call);
             held.set_call(&call);
             let entered = Instant::now();
-            let outcome = durable.plugins.execute_plugin(call).await;
-            desk.count(entered.elapsed().max(Duration::from_nanos(1)));
+            let outcome = durable.plugins.execute_plugin(Arc::clone(&call)).await;
+            // One that was refused at the door says nothing of how long calls take.
+            if call.generation().is_some() {
+                desk.count(entered.elapsed().max(Duration::from_nanos(1)));
+            }
             outcome
         }
         Err(error) => Err(Box::new(Envelope::new(&error, Some(&held.record.plugin)))),

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::{debug, info, warn};
 
 use super::clock::delta;
-use super::course::JobEventKind;
+use super::course::{JobEventKind, told_of};
 use super::durable::Durable;
 use super::held::{HeldJob, Wish};
 use super::payloads::SMALL;
@@ -30,6 +30,13 @@ use crate::validation::Output;
 const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 /// How long a job waits that was not begun for no fault of its own, where nobody says how long.
 const NOT_NOW: Duration = Duration::from_secs(1);
+const MAX_NOT_NOW: Duration = Duration::from_secs(30);
+/// What says that a call was not begun.
+const NOT_BEGUN: [Code; 3] = [
+    Code::Overloaded,
+    Code::PluginUnavailable,
+    Code::PluginNotFound,
+];
 /// How long a store that does not take an outcome is left alone, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
@@ -51,8 +58,13 @@ pub(super) async fn settle(durable: &Arc<Durable>, held: &Arc<HeldJob>, attempt:
     let verdict = match &outcome {
         Ok(_) => Verdict::Over(Status::Success),
         Err(envelope) => {
-            let backoff = durable.running.load().jobs.backoff.duration();
-            judge(&held.record, held.wish(), envelope, backoff)
+            let jobs = &durable.running.load().jobs;
+            let rules = Rules {
+                backoff: jobs.backoff.duration(),
+                patience: jobs.patience.duration(),
+                now: durable.clock.now(),
+            };
+            judge(&held.record, held.wish(), envelope, rules)
         }
     };
     match verdict {
@@ -65,12 +77,20 @@ pub(super) async fn settle(durable: &Arc<Durable>, held: &Arc<HeldJob>, attempt:
     }
 }
 
+/// What the operator says of attempts that fail.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    backoff: Duration,
+    patience: Duration,
+    now: Time,
+}
+
 /// What becomes of a job whose attempt has failed.
 pub(super) fn judge(
     record: &Record,
     wish: Option<Wish>,
     envelope: &Envelope,
-    backoff: Duration,
+    rules: Rules,
 ) -> Verdict {
     let code = envelope.code();
     match (code, wish) {
@@ -82,20 +102,35 @@ pub(super) fn judge(
         _ => {}
     }
     // It was not begun, or another call was to blame.
-    let not_now = matches!(
-        code,
-        Code::Overloaded | Code::PluginUnavailable | Code::PluginNotFound
-    );
     // In the details of a plugin's own error anything may stand.
     let was_others = code.is_crash() && envelope.error.details.contains_key("retryable");
-    if not_now || was_others {
-        return Verdict::Again(envelope.retry_after().unwrap_or(NOT_NOW), false);
+    if NOT_BEGUN.contains(&code) || was_others {
+        return wait_for_its_turn(record, envelope, rules);
     }
     let may_differ = code.is_crash() || matches!(code, Code::Timeout | Code::Internal);
     if may_differ && record.attempt < record.max_attempts {
-        return Verdict::Again(wait_before(record.attempt, backoff), true);
+        return Verdict::Again(wait_before(record.attempt, rules.backoff), true);
     }
     Verdict::Over(status_of(code))
+}
+
+/// A job that was not begun waits the longer the longer it has waited already, and not beyond the operator's patience.
+fn wait_for_its_turn(record: &Record, envelope: &Envelope, rules: Rules) -> Verdict {
+    let since = refused_since(record).unwrap_or(rules.now);
+    let waited = (rules.now - since).to_std().unwrap_or_default();
+    if waited > rules.patience {
+        return Verdict::Over(Status::Failed);
+    }
+    let wait = (waited / 2).clamp(NOT_NOW, MAX_NOT_NOW);
+    let asked = envelope.retry_after().unwrap_or_default();
+    Verdict::Again(wait.max(asked), false)
+}
+
+/// Since when a job was refused whenever it was to begin: its error is the first of them.
+fn refused_since(record: &Record) -> Option<Time> {
+    let (code, at) = told_of(record.outcome.as_ref()?)?;
+    let is_of = |refusal: &Code| refusal.as_str() == code;
+    NOT_BEGUN.iter().any(is_of).then_some(at)
 }
 
 /// Doubles with each attempt.
@@ -175,7 +210,10 @@ pub(super) async fn hand_back(
         lease: held.lease(),
         not_before,
         is_counted,
-        error: told.map(stored_error),
+        // The first of several refusals stays: it says since when.
+        error: told
+            .filter(|it| !NOT_BEGUN.contains(&it.code()) || refused_since(record).is_none())
+            .map(stored_error),
         cancelled: error_of(&CallError::Cancelled, Some(&record.plugin)),
         log: held.course.log(),
         now,
@@ -266,7 +304,12 @@ mod tests {
         (record.attempt, record.max_attempts) = (attempt, 3);
         let plugin = PluginName::parse("any").unwrap();
         let envelope = Envelope::new(error, Some(&plugin));
-        let found = judge(&record, wish, &envelope, Duration::from_secs(1));
+        let rules = Rules {
+            backoff: Duration::from_secs(1),
+            patience: Duration::from_secs(60),
+            now: record.created_at,
+        };
+        let found = judge(&record, wish, &envelope, rules);
         assert_eq!(found, expected, "{error}, attempt {attempt}, {wish:?}");
     }
 
@@ -313,6 +356,29 @@ mod tests {
         check(&overloaded(7), 3, None, Verdict::Again(seconds(7), false));
         let gone = CallError::unavailable("gone".to_owned());
         check(&gone, 3, None, Verdict::Again(NOT_NOW, false));
+    }
+
+    #[test]
+    fn who_is_refused_for_long_waits_longer_and_then_gives_up() {
+        let gone = CallError::unavailable("gone".to_owned());
+        let (mut record, envelope) = (test_record(), Envelope::new(&gone, None));
+        record.outcome = Some(Err(stored_error(&envelope)));
+        for (seconds, expected) in [
+            (1, Verdict::Again(NOT_NOW, false)),
+            (20, Verdict::Again(Duration::from_secs(10), false)),
+            (61, Verdict::Over(Status::Failed)),
+        ] {
+            let rules = Rules {
+                backoff: Duration::from_secs(1),
+                patience: Duration::from_secs(60),
+                now: envelope.error.timestamp + delta(Duration::from_secs(seconds)),
+            };
+            assert_eq!(
+                judge(&record, None, &envelope, rules),
+                expected,
+                "{seconds} s"
+            );
+        }
     }
 
     #[test]
