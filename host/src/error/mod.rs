@@ -106,6 +106,12 @@ pub enum CallError {
         /// The content type that was sent.
         found: String,
     },
+    /// A body type that a batch does not have.
+    #[error("a batch takes no `{found}`: send multipart/form-data with files called `image`")]
+    UnsupportedBatch {
+        /// The content type that was sent.
+        found: String,
+    },
     /// The body took too long to arrive.
     #[error("the request did not arrive within {} s", limit.as_secs())]
     SlowRequest {
@@ -352,7 +358,9 @@ impl CallError {
             Self::StorageFull { .. } => Code::StorageFull,
             Self::ExpiredJob { .. } => Code::Expired,
             Self::WrongMethod { .. } => Code::MethodNotAllowed,
-            Self::UnsupportedBody { .. } => Code::UnsupportedMediaType,
+            Self::UnsupportedBody { .. } | Self::UnsupportedBatch { .. } => {
+                Code::UnsupportedMediaType
+            }
             Self::SlowRequest { .. } => Code::RequestTimeout,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::UnsupportedMimeType { .. } => Code::UnsupportedMimeType,
@@ -443,6 +451,7 @@ impl CallError {
             | Self::ExpiredJob { .. }
             | Self::WrongMethod { .. }
             | Self::UnsupportedBody { .. }
+            | Self::UnsupportedBatch { .. }
             | Self::SlowRequest { .. }
             | Self::InvalidOutput { .. }
             | Self::Protocol { .. }

@@ -25,13 +25,10 @@ pub(in crate::http) struct Batch {
 /// Reads a batch.
 ///
 /// # Errors
-/// `malformed_request` where it is no such form, and all that keeps the body from arriving.
+/// `unsupported_media_type` where it is no form, `malformed_request` where it is another one, and all that keeps the body from arriving.
 pub(in crate::http) async fn read(request: Request, api: &Api) -> Result<Batch, CallError> {
     let (head, body) = request.into_parts();
-    let Form::Multipart { content_type } = Form::of(&head.headers)? else {
-        let problem = "a batch is a body of multipart/form-data with files called `image`";
-        return Err(CallError::malformed(problem));
-    };
+    let content_type = Form::multipart(&head.headers)?;
     body::check_encoding(&head.headers)?;
     query::read(Purpose::Job, &head.uri)?.refuse_any("a multipart body")?;
     let intake = Intake::open(body, api, |bytes| bytes)?;

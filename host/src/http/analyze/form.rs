@@ -65,11 +65,30 @@ impl Form {
             return Ok(Self::Multipart { content_type });
         }
         if is_no_image(&essence) {
-            let found = essence.escape_debug().take(MAX_QUOTE).collect();
+            let found = quoted(&essence);
             return Err(CallError::UnsupportedBody { found });
         }
         Ok(Self::Raw { mime_type })
     }
+
+    /// The content type of a body that can be nothing but a form with files.
+    ///
+    /// # Errors
+    /// `unsupported_media_type` for all other types; `malformed_request` where there are two.
+    pub(super) fn multipart(headers: &HeaderMap) -> Result<HeaderValue, CallError> {
+        let found = match Self::of(headers) {
+            Ok(Self::Multipart { content_type }) => return Ok(content_type),
+            Ok(Self::Json) => "application/json".to_owned(),
+            Ok(Self::Raw { mime_type }) => quoted(&essence(&mime_type)),
+            Err(CallError::UnsupportedBody { found }) => found,
+            Err(error) => return Err(error),
+        };
+        Err(CallError::UnsupportedBatch { found })
+    }
+}
+
+fn quoted(essence: &str) -> String {
+    essence.escape_debug().take(MAX_QUOTE).collect()
 }
 
 /// `type/subtype` in lower case, without parameters, whether or not that is a MIME type.

@@ -43,7 +43,8 @@ pub(in crate::http) async fn submit_batch(
     let (files, parts): (Vec<_>, Vec<_>) = batch.items.into_iter().unzip();
     let requests = parts.into_iter().map(|it| it.into_request(&id, deadline));
     let submitted = api.services.analysis.submit(requests.collect(), terms);
-    answer(&View::now(&api), &files, submitted.await?)
+    let submitted = submitted.await?;
+    answer(&View::now(&api), &files, submitted)
 }
 
 /// An error of its own only where nothing was taken.

@@ -11,7 +11,7 @@ use super::super::Api;
 use super::super::analyze::fields;
 use super::super::answer::Failure;
 use super::super::query::{self, KIND};
-use super::record::{Job, View};
+use super::record::{self, Job, View};
 use super::terms::refused;
 use crate::error::CallError;
 use crate::jobs::{Kind, Listing, Status};
@@ -20,8 +20,8 @@ use crate::names::PluginName;
 const PARAMETERS: [&str; 5] = ["status", "plugin", "kind", "limit", "cursor"];
 /// What there is, and what stands for it.
 const KINDS: [(&str, Option<Kind>); 3] = [
-    ("job", Some(Kind::Submitted)),
-    ("analysis", Some(Kind::Analysis)),
+    (record::kind(Kind::Submitted), Some(Kind::Submitted)),
+    (record::kind(Kind::Analysis), Some(Kind::Analysis)),
     ("all", None),
 ];
 const LIMIT: u32 = 50;
@@ -42,8 +42,8 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let view = View::now(&api);
     let last = records.last().filter(|_| records.len() >= limit);
     let page = Page {
-        next_cursor: last.map(|record| record.id),
-        items: records.iter().map(|record| view.item(record)).collect(),
+        next_cursor: last.map(|it| it.id),
+        items: records.iter().map(|it| view.item(it)).collect(),
     };
     Ok(Json(page).into_response())
 }

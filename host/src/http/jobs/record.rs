@@ -1,5 +1,7 @@
 //! A job in the fields of the contract, from its record. What is JSON in the store goes out as it is.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use super::super::Api;
 use super::result;
 use crate::error::CallError;
-use crate::jobs::{Callback, Priority, Record, Status, StoredOutput, StoredResult, Time};
+use crate::jobs::{Callback, Kind, Priority, Record, Status, StoredOutput, StoredResult, Time};
 use crate::names::PluginName;
 
 /// The largest result that stands in its job, in bytes.
@@ -17,13 +19,17 @@ pub(super) const LARGEST_INSIDE: usize = 64 << 10;
 /// What is to be told of jobs that their records alone do not say.
 pub(super) struct View {
     now: Time,
-    served: Vec<PluginName>,
+    is_served: IsServed,
 }
+
+/// Whether some host can run the jobs of a plugin.
+type IsServed = Box<dyn Fn(&PluginName) -> bool + Send + Sync>;
 
 /// A job in the fields of the contract.
 #[derive(Serialize)]
 pub(super) struct Job<'a> {
     id: Uuid,
+    kind: &'static str,
     plugin: &'a PluginName,
     generation: Option<&'a str>,
     status: &'static str,
@@ -72,9 +78,10 @@ struct Listed<'a> {
 impl View {
     /// How things stand now.
     pub(super) fn now(api: &Api) -> Self {
+        let jobs = Arc::clone(&api.services.jobs);
         Self {
-            now: Utc::now(),
-            served: api.services.plugins.list_plugins(),
+            now: jobs.time(),
+            is_served: Box::new(move |plugin| jobs.is_served(plugin)),
         }
     }
 
@@ -104,6 +111,7 @@ impl View {
         let listed = |output| Listed::all(record.id, output);
         Job {
             id: record.id,
+            kind: kind(record.kind),
             plugin: &record.plugin,
             generation: record.generation.as_deref(),
             status: record.status.as_str(),
@@ -138,7 +146,7 @@ impl View {
             } else {
                 "its next attempt"
             }
-        } else if self.served.contains(&record.plugin) {
+        } else if (self.is_served)(&record.plugin) {
             "its turn"
         } else {
             "plugin_missing"
@@ -167,6 +175,14 @@ impl<'a> From<&'a Callback> for Told<'a> {
             delivered_at: callback.delivered_at.map(timestamp),
             error: callback.error.as_deref(),
         }
+    }
+}
+
+/// What came to be in which way.
+pub(super) const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Submitted => "job",
+        Kind::Analysis => "analysis",
     }
 }
 

@@ -21,13 +21,13 @@ use crate::http::{ServerLimits, Shutdown, serve};
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
 
-struct Server {
+pub(super) struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
-async fn start(router: Router, limits: ServerLimits) -> Server {
+pub(super) async fn start(router: Router, limits: ServerLimits) -> Server {
     start_with(router, limits, || {}).await
 }
 
@@ -54,10 +54,16 @@ async fn start_with(
 }
 
 impl Server {
-    async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+    pub(super) async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut client = TcpStream::connect(self.address).await.unwrap();
         client.write_all(bytes.as_ref()).await.unwrap();
         client
+    }
+
+    /// Stops it, and waits until it has.
+    pub(super) async fn stopped(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap();
     }
 
     /// Sends bytes and reads until the server closes.
@@ -66,7 +72,7 @@ impl Server {
     }
 }
 
-async fn read(mut client: TcpStream) -> String {
+pub(super) async fn read(mut client: TcpStream) -> String {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     answer
@@ -234,7 +240,7 @@ async fn beyond_the_limit_a_connection_waits_for_its_place() {
 const FOLLOW: &str = "GET /v1/events?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Such that a stop that waits for a stream never ends.
-fn patient() -> ServerLimits {
+pub(super) fn patient() -> ServerLimits {
     ServerLimits {
         drain: LONG,
         header_timeout: LONG,
@@ -246,8 +252,7 @@ fn patient() -> ServerLimits {
 async fn stop(server: Server, host: &Host) {
     host.tell("host_stopping");
     host.state.draining();
-    server.stop.send(()).unwrap();
-    server.running.await.unwrap();
+    server.stopped().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 use tracing::warn;
@@ -83,6 +83,13 @@ pub(super) fn open(folder: &Path, readers: usize) -> Result<Opened, SqliteError>
     place.check_head()?;
     wal::check(&place.beside("-wal")).map_err(|found| place.damaged(found))?;
     let writer = place.writer()?;
+    let behind = behind(&writer, Utc::now()).map_err(|error| place.refused(error))?;
+    if let Some(behind) = behind {
+        warn!(
+            behind_ms = behind.num_milliseconds(),
+            "the clock of this machine is behind what the job store has seen: jobs wait longer than they should"
+        );
+    }
     let reader = |_| place.reader().map_err(|error| place.refused(error));
     let since = since(&writer).map_err(|error| place.refused(error))?;
     let since =
@@ -290,4 +297,43 @@ fn since(connection: &Connection) -> rusqlite::Result<Option<Time>> {
     let mut rows = statement.query(())?;
     let since: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
     Ok(since.and_then(DateTime::from_timestamp_millis))
+}
+
+/// How far a clock is behind the latest time at which something has happened here.
+fn behind(connection: &Connection, now: Time) -> rusqlite::Result<Option<TimeDelta>> {
+    // Each from the end of an index, and the few hosts.
+    let latest = "SELECT max(at) FROM (
+        SELECT max(at) AS at FROM hosts
+        UNION ALL SELECT max(finished_at) FROM jobs WHERE status >= 2 AND kind = 0
+        UNION ALL SELECT max(finished_at) FROM jobs WHERE status >= 2 AND kind = 1
+        UNION ALL SELECT value FROM meta WHERE key = 'since')";
+    let latest: Option<i64> = connection.query_row(latest, (), |row| row.get(0))?;
+    let latest = latest.and_then(DateTime::from_timestamp_millis);
+    Ok(latest
+        .map(|latest| latest - now)
+        .filter(|behind| *behind > TimeDelta::zero()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Time {
+        DateTime::from_timestamp_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_seen() {
+        let connection = Connection::open_in_memory().unwrap();
+        migrations::carry_out(&connection, migrations::ALL).unwrap();
+        assert_eq!(behind(&connection, at(0)).unwrap(), None);
+        let since = "INSERT INTO meta (key, value) VALUES ('since', 1000)";
+        connection.execute(since, ()).unwrap();
+        assert_eq!(behind(&connection, at(1000)).unwrap(), None);
+        let second = TimeDelta::seconds(1);
+        assert_eq!(behind(&connection, at(0)).unwrap(), Some(second));
+        let seen = "INSERT INTO hosts (id, plugins, at) VALUES (x'00', '[]', 5000)";
+        connection.execute(seen, ()).unwrap();
+        assert_eq!(behind(&connection, at(4000)).unwrap(), Some(second));
+    }
 }

@@ -18,7 +18,7 @@ const MAX_ERROR: usize = 64 << 10;
 
 /// A message, the same for every try.
 pub(super) struct Message {
-    /// What tells it from all others, for who hears it twice.
+    /// What tells it from all others, for who hears it twice: a job that is run once more ends once more.
     pub(super) id: String,
     pub(super) body: Vec<u8>,
 }
@@ -65,7 +65,7 @@ impl Message {
             },
         };
         Self {
-            id: record.id.to_string(),
+            id: id(record),
             body: serde_json::to_vec(&said).expect("texts and numbers are JSON"),
         }
     }
@@ -79,6 +79,11 @@ impl Message {
         let signature = signer.finalize().into_bytes();
         format!("v1,{}", base64_simd::STANDARD.encode_to_string(signature))
     }
+}
+
+fn id(record: &Record) -> String {
+    let ended = record.finished_at.map_or(0, |at| at.timestamp_millis());
+    format!("{}-{ended}", record.id)
 }
 
 /// What callers see of a job's error; what operators see besides stays here.
@@ -123,7 +128,7 @@ mod tests {
         let url = format!("/v1/jobs/{}", record.id);
         let message = Message::of(&record);
         let said: Value = serde_json::from_slice(&message.body).unwrap();
-        assert_eq!(message.id, record.id.to_string());
+        assert_eq!(message.id, format!("{}-1795341601500", record.id));
         assert_eq!(
             said,
             json!({
@@ -136,6 +141,17 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn each_end_of_a_job_has_an_id_of_its_own() {
+        let first = ended("http://x/");
+        let mut again = first.clone();
+        assert_eq!(Message::of(&again).id, Message::of(&first).id);
+        again.finished_at = again
+            .finished_at
+            .map(|at| at + chrono::TimeDelta::milliseconds(1));
+        assert_ne!(Message::of(&again).id, Message::of(&first).id);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::jobs::{Image, Kind, StoredAttachment, StoredError};
+use crate::jobs::{Image, StoredAttachment, StoredError};
 use crate::names::Digest;
 
 const ID: Uuid = Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001);
@@ -19,7 +19,7 @@ fn name(text: &str) -> PluginName {
 fn view() -> View {
     View {
         now: at(0),
-        served: vec![name("echo")],
+        is_served: Box::new(|plugin| plugin.as_str() == "echo"),
     }
 }
 
@@ -96,7 +96,7 @@ fn document(record: &Record) -> Value {
 #[test]
 fn a_job_that_waits_has_every_field() {
     let expected = json!({
-        "id": ID, "plugin": "echo", "generation": null, "status": "PENDING",
+        "id": ID, "kind": "job", "plugin": "echo", "generation": null, "status": "PENDING",
         "created_at": "2027-01-15T07:59:00.123Z", "started_at": null, "finished_at": null,
         "attempt": 0, "max_attempts": 3, "priority": "low",
         "not_before": "2027-01-15T07:59:00.123Z", "waiting_for": "its turn",
@@ -158,6 +158,17 @@ fn a_list_has_no_results() {
         assert_eq!(item["status"], "SUCCESS");
         assert_eq!(item["attachments"][0]["bytes"], 7);
     }
+}
+
+#[test]
+fn an_analysis_is_told_from_a_job() {
+    let analysis = Record {
+        kind: Kind::Analysis,
+        ..ended(inline("1"))
+    };
+    assert_eq!(document(&analysis)["kind"], "analysis");
+    let item = serde_json::to_value(view().item(&analysis)).unwrap();
+    assert_eq!(item["kind"], "analysis");
 }
 
 #[test]

@@ -80,9 +80,12 @@ async fn a_batch_must_be_a_form_with_images() {
     let empty = "400 malformed_request: the batch is empty: send at least one file";
     check(batch(&[]), empty).await;
     check(batch(&[("plugin", b"echo")]), empty).await;
-    let no_form = "400 malformed_request: a batch is a body of multipart/form-data";
-    check(post("/batch", "image/gif", GIF), no_form).await;
-    check(post("/batch", "application/json", "{}"), no_form).await;
+    for found in ["image/gif", "application/json", "application/xml"] {
+        let no_form = format!(
+            "415 unsupported_media_type: a batch takes no `{found}`: send multipart/form-data"
+        );
+        check(post("/batch", found, GIF), &no_form).await;
+    }
     let gif = file("a", "image/gif");
     let unknown = "400 malformed_request: unknown form field `imge`, did you mean `image`?";
     check(batch(&[(&gif, GIF), ("imge", GIF)]), unknown).await;

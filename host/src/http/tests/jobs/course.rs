@@ -1,7 +1,9 @@
 //! What happens to one job, as server-sent events: from the first, from the last that was seen, and as it happens.
 
 use axum::body::to_bytes;
+use tokio::io::AsyncReadExt;
 
+use super::super::server;
 use super::*;
 
 /// A frame that was read: its number, its word, its facts.
@@ -104,6 +106,25 @@ async fn a_host_that_stops_ends_the_stream_and_not_the_job() {
     let (all, ()) = tokio::join!(heard(&host, follow(&job, "")), stop);
     assert_eq!(all, []);
     assert_eq!(host.ask(get(&path(&job, ""))).await.body, job);
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_connection_of_who_follows() {
+    let host = Host::new().await;
+    let job = host.pending().await;
+    let server = server::start(host.app.clone(), server::patient()).await;
+    let path = path(&job, "/events");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut client = server.send(head).await;
+    let mut some = [0; 12];
+    client.read_exact(&mut some).await.unwrap();
+    assert_eq!(&some, b"HTTP/1.1 200");
+    host.services.state.draining();
+    server.stopped().await;
+    let rest = server::read(client).await;
+    assert!(rest.contains("retry: 1000"), "{rest}");
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    assert!(!rest.contains("event: "), "{rest}");
 }
 
 #[tokio::test]

@@ -210,3 +210,18 @@ async fn what_is_no_job_is_not_found_by_any_verb() {
         host.check(retry(&no_job), &expected).await;
     }
 }
+
+#[tokio::test]
+async fn a_store_without_room_refuses_new_jobs_and_keeps_the_others() {
+    let host = Host::new().await;
+    let job = host.pending().await;
+    let large = [GIF, &[0; 60_000]].concat();
+    let send = || post("?plugin=echo", "image/gif", large.clone());
+    host.store.set_full(true).await;
+    host.check(send(), "507 storage_full: ").await;
+    assert_eq!(host.ask(get(&path(&job, ""))).await.body, job);
+    assert_eq!(host.services.budget.in_flight(), 0);
+    host.store.set_full(false).await;
+    let taken = host.check(send(), "202 ").await;
+    assert_eq!(host.ended(&taken.body).await["status"], "SUCCESS");
+}

@@ -32,6 +32,7 @@ const FAR: &str = "2999-12-31T00:00:00Z";
 struct Host {
     app: Router,
     services: Services,
+    store: Arc<SqliteStore>,
     _state: TempDir,
 }
 
@@ -61,8 +62,9 @@ impl Host {
             plugin("verbose", verbose),
         ];
         let (services, state) = (services_of(&[], plugins), tempfile::tempdir().unwrap());
+        let store = Arc::new(SqliteStore::open(state.path()).unwrap());
         let keeping = Keeping {
-            store: Arc::new(SqliteStore::open(state.path()).unwrap()),
+            store: store.clone(),
             payloads: None,
             host: Uuid::now_v7(),
             running: running(&[]),
@@ -72,6 +74,7 @@ impl Host {
         Self {
             app: router(services.clone(), limits()),
             services,
+            store,
             _state: state,
         }
     }

@@ -16,6 +16,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::command::Step;
+use super::session::Session;
 use crate::jobs::record::{
     Image, Lease, Priority, Status, StoredAttachment, StoredError, StoredOutput, StoredResult, Time,
 };
@@ -23,6 +25,21 @@ use crate::jobs::store::{Claim, End, NewJob};
 use crate::names::{Digest, PluginName};
 
 const HOST: Uuid = Uuid::from_u128(7);
+
+impl SqliteStore {
+    /// Lets the file grow no more, as a full disk does, or lets it again.
+    pub(crate) async fn set_full(&self, is_full: bool) {
+        let work = move |session: &Session<'_>| {
+            let sql = if is_full {
+                "PRAGMA max_page_count = 1"
+            } else {
+                "PRAGMA max_page_count = 1000000"
+            };
+            session.all(sql, (), |_| Ok(()))
+        };
+        self.threads.write(Step::Other, work).await.unwrap();
+    }
+}
 
 /// So many milliseconds after a moment that all tests share.
 fn at(millis: i64) -> Time {

@@ -90,19 +90,9 @@ async fn a_look_waits_for_no_commit_and_sees_only_what_is_committed() {
 async fn a_full_disk_refuses_a_job_and_takes_it_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let limit = async |pages: i64| {
-        let work = move |session: &super::super::session::Session<'_>| {
-            let sql = match pages {
-                0 => "PRAGMA max_page_count = 1",
-                _ => "PRAGMA max_page_count = 1000000",
-            };
-            session.all(sql, (), |_| Ok(()))
-        };
-        store.threads.write(Step::Other, work).await.unwrap();
-    };
     let job = claimed("any");
     store.add(vec![job.clone()]).await.unwrap();
-    limit(0).await;
+    store.set_full(true).await;
     let large = NewJob {
         options: Some("x".repeat(100_000)),
         ..new_job("any")
@@ -114,7 +104,7 @@ async fn a_full_disk_refuses_a_job_and_takes_it_when_there_is_room() {
         [(Status::Running, 1)],
         "nothing else is lost"
     );
-    limit(1).await;
+    store.set_full(false).await;
     assert!(store.add(vec![large]).await.is_ok());
     let lease = Lease {
         job: job.id,
