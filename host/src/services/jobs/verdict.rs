@@ -32,7 +32,6 @@ pub(super) enum Verdict {
     Leave,
 }
 
-
 /// What the operator says of attempts that fail.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -102,14 +101,13 @@ fn wait_before(attempt: u32, backoff: Duration) -> Duration {
     backoff.saturating_mul(doubled).min(MAX_BACKOFF)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::CallError;
+    use crate::names::PluginName;
     use crate::services::jobs::clock::delta;
     use crate::services::jobs::stored::stored_error;
-    use crate::names::PluginName;
     use crate::services::jobs::test_record;
 
     fn check(error: &CallError, attempt: u32, wish: Option<Wish>, expected: Verdict) {
