@@ -1,6 +1,11 @@
 //! Files of the SQLite store that are damaged, and a disk that is full. A store is either as it was, up to a point in
 //! time, or refuses by its file's name: it is never empty without a word.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,10 @@
 //! Any course of calls: a store answers each as the model in memory does, and holds the same in the end.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use bulkhead_tests::jobs::faulty::Mutant;
 use bulkhead_tests::jobs::places::{Database, Folder, Memory};
 use bulkhead_tests::jobs::steps::{Step, compare};

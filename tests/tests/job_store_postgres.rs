@@ -1,6 +1,11 @@
 //! What is special to the store in PostgreSQL: many hosts on one database, a server that goes and comes back, and
 //! the way to it. What every store must do is held against it elsewhere.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
@@ -222,7 +227,10 @@ async fn what_a_host_does_is_told_to_the_others() {
     // The others have heard all of it, so the server has sent it to us too.
     stores[1].add(vec![job()]).await.unwrap();
     wait::until("the other's notice", || match own.try_recv() {
-        Ok(notice) => Some(assert_eq!(notice, Notice::Added, "nobody is told his own")),
+        Ok(notice) => {
+            assert_eq!(notice, Notice::Added, "nobody is told his own");
+            Some(())
+        }
         Err(error) => {
             assert_eq!(error, TryRecvError::Empty);
             None

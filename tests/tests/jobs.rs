@@ -1,5 +1,10 @@
 //! Jobs of one host, through HTTP: they wait, run, fail, are tried again, cancelled, and outlive the host. (FAULTS JB)
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use bulkhead_tests::cli;
 use bulkhead_tests::daemon::Daemon;
 use bulkhead_tests::fixtures::{bytes, fixture};

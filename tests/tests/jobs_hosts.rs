@@ -1,5 +1,10 @@
 //! Several hosts on one PostgreSQL: they share the work, see each other's jobs, and take over what a dead one leaves.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 

@@ -1,5 +1,10 @@
 //! Hosts that share a database and an S3 bucket: what is large comes from any of them and goes to any of them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 #[path = "payloads/server.rs"]
 #[allow(dead_code, reason = "others use the rest of it")]
 mod server;

@@ -1,6 +1,11 @@
 //! The host is killed at every named step of a job, again and again: nothing that it has acknowledged is lost, and
 //! nothing comes to two ends. (FAULTS JB-01, JB-02)
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;

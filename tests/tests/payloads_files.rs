@@ -1,5 +1,10 @@
 //! Payloads as files, held to what every store of payloads keeps to.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 #[path = "payloads/contract.rs"]
 mod contract;
 

@@ -1,5 +1,10 @@
 //! Payloads in S3, against a server that checks what it is sent.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 #[path = "payloads/contract.rs"]
 mod contract;
 #[path = "payloads/server.rs"]

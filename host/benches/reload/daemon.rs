@@ -53,9 +53,10 @@ impl<'a> Daemon<'a> {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let served = runtime.spawn(app.serve(listener, None, async move {
-            let _ = stopped.await;
-        }));
+        let served = runtime.spawn(async move {
+            let stopped = async move { stopped.await.unwrap_or(()) };
+            app.serve(listener, None, stopped).await.unwrap();
+        });
         let daemon = Self {
             runtime,
             address,

@@ -1,17 +1,18 @@
 //! Where jobs are kept: the stores that the settings name, opened. Knows no job.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{App, StartError};
 use crate::config::{Jobs, PayloadPlace, StorePlace};
 use crate::jobs::{
     FilePayloads, HostId, ObjectPayloads, PayloadStore, PostgresStore, SharedStore, SqliteStore,
-    StoreError,
+    StoreError, Time,
 };
 use crate::record;
 use crate::services::Keeping;
@@ -20,6 +21,9 @@ use crate::services::Keeping;
 const HOST: &str = "host";
 /// The folder in the state folder with the payloads.
 const PAYLOADS: &str = "payloads";
+
+/// The file in a folder with payloads that says which store they belong to.
+const OWNER: &str = "owner";
 
 /// Why jobs cannot be kept.
 #[derive(Debug, Error)]
@@ -49,11 +53,13 @@ impl App {
     pub async fn keep_jobs(&self) -> Result<(), StartError> {
         let (settings, state) = (&self.config.jobs, &self.config.state);
         let host = host(state).map_err(JobsError::Host)?;
-        let payloads = payloads(settings, state)?;
         let store = store(settings, state).await?;
+        let payloads = payloads(settings, state)?;
+        let sweeps = folder(settings, state).is_none_or(|folder| is_ours(&folder, store.since()));
         let keeping = Keeping {
             store,
             payloads,
+            sweeps,
             host,
             running: Arc::clone(&self.running),
             events: Arc::clone(&self.events),
@@ -101,14 +107,45 @@ fn payloads(settings: &Jobs, state: &Path) -> Result<Option<Arc<dyn PayloadStore
         Ok(files) => Ok(Some(Arc::new(files) as Arc<dyn PayloadStore>)),
         Err(error) => Err(JobsError::Payloads(error.to_string())),
     };
-    match &settings.payloads {
-        PayloadPlace::Files => files(state.join(PAYLOADS)),
-        PayloadPlace::Folder(folder) => files(folder.clone()),
-        PayloadPlace::Database => Ok(None),
-        PayloadPlace::S3(url) => {
+    match (&settings.payloads, folder(settings, state)) {
+        (_, Some(folder)) => files(folder),
+        (PayloadPlace::S3(url), None) => {
             let objects = ObjectPayloads::open(url, &settings.s3);
             let objects = objects.map_err(|error| JobsError::Payloads(error.to_string()))?;
             Ok(Some(Arc::new(objects)))
         }
+        (_, None) => Ok(None),
+    }
+}
+
+/// The folder with the payloads, where they are files.
+fn folder(settings: &Jobs, state: &Path) -> Option<PathBuf> {
+    match &settings.payloads {
+        PayloadPlace::Files => Some(state.join(PAYLOADS)),
+        PayloadPlace::Folder(folder) => Some(folder.clone()),
+        PayloadPlace::Database | PayloadPlace::S3(_) => None,
+    }
+}
+
+/// Whether payloads in a folder belong to the store that keeps jobs since then. What another one needs must not be
+/// removed because this one does not know it.
+fn is_ours(folder: &Path, since: Time) -> bool {
+    #[derive(Serialize, Deserialize)]
+    struct Owner {
+        since: Time,
+    }
+    let file = folder.join(OWNER);
+    match record::read(&file) {
+        Some(owner) => {
+            let Owner { since: found } = owner;
+            if found != since {
+                warn!(
+                    file = %file.display(),
+                    "the payloads belong to another job store: none is removed; delete this file to make them this one's"
+                );
+            }
+            found == since
+        }
+        None => record::keep(&file, &Owner { since }).is_ok(),
     }
 }

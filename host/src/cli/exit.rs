@@ -15,6 +15,7 @@ Exit codes:
   1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for
   2   the command line is wrong, or a journal or a list of ids that it names
   69  the host cannot start: its address or its state folder is taken; or no daemon answers
+  74  the results could not be written: the disk behind stdout is full, say
   75  jobs had not ended when the time of `jobs wait` was over: they go on
   78  the configuration is wrong, the plugins folder cannot be used, or workers are not shut in as it says";
 
@@ -29,6 +30,8 @@ pub(super) enum Exit {
     Usage,
     /// The host cannot start for now, or no daemon answers (`EX_UNAVAILABLE`).
     Unavailable,
+    /// Results did not reach stdout (`EX_IOERR`).
+    Lost,
     /// What was waited for has not come yet (`EX_TEMPFAIL`).
     Late,
     /// What the operator has set up is wrong (`EX_CONFIG`).
@@ -42,6 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::Unavailable => Self::from(69),
+            Exit::Lost => Self::from(74),
             Exit::Late => Self::from(75),
             Exit::Config => Self::from(78),
         }

@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Overrides, Sources};
 use crate::names::PluginName;
-use exit::Failure;
+use exit::{Exit, Failure};
 
 /// A plugin host that a plugin cannot sink.
 #[derive(Parser)]
@@ -83,7 +83,15 @@ pub fn run() -> ExitCode {
         Command::Jobs(jobs) => jobs.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
-    exit.into()
+    match print::lost() {
+        Some(problem) => Failure::new(
+            Exit::Lost,
+            format_args!("cannot write the results: {problem}"),
+        )
+        .tell(),
+        None => exit,
+    }
+    .into()
 }
 
 /// A plugin's name on the command line; `default` is not one, but means one.

@@ -1,6 +1,7 @@
 //! Writing to stdout and stderr. A reader that has gone is no reason to panic.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -8,9 +9,24 @@ use serde_json::Value;
 /// How wide a table is where there is no terminal to fit it to, in characters.
 const WIDTH_OF_A_FILE: u16 = 120;
 
+/// Why a line on stdout was lost, where it was the first.
+static LOST: OnceLock<String> = OnceLock::new();
+
 /// A line on stdout.
 pub(super) fn line(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => {}
+        // Whoever read has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => drop(LOST.set(error.to_string())),
+    }
+}
+
+/// Why results did not reach stdout, if so: a full disk, say.
+pub(super) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// A JSON document on stdout.

@@ -169,7 +169,6 @@ mod tests {
             "sqlite",
             "host=localhost password=hush",
             "postgres://me:hush@host:port/jobs",
-            "postgres://me:hu?hush=1@host/jobs",
             "postgres://me:hush@host/jobs?sslmode=verify-full",
         ] {
             let error = config(bad).unwrap_err();

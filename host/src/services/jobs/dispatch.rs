@@ -24,6 +24,7 @@ const ARRANGE: Duration = Duration::from_millis(250);
 pub(super) async fn dispatch(durable: Arc<Durable>) {
     let mut arranged: Option<Instant> = None;
     let mut polled: Option<Instant> = None;
+    let mut is_failing = false;
     loop {
         if arranged.is_none_or(|at| at.elapsed() >= ARRANGE) {
             arrange(&durable);
@@ -33,9 +34,14 @@ pub(super) async fn dispatch(durable: Arc<Durable>) {
             durable.desks.look_again();
             polled = Some(Instant::now());
         }
-        if let Err(error) = claim_all(&durable).await {
-            warn!(%error, "jobs cannot be claimed now");
-            pause(&durable, POLL).await;
+        match claim_all(&durable).await {
+            Ok(()) => is_failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    warn!(%error, "jobs cannot be claimed now");
+                }
+                pause(&durable, POLL).await;
+            }
         }
         tokio::select! {
             () = durable.stop.cancelled() => return abandon(&durable),

@@ -30,6 +30,8 @@ use crate::services::callbacks::Callbacks;
 pub(super) struct Durable {
     pub(super) store: SharedStore,
     pub(super) payloads: Payloads,
+    /// Whether payloads that no job needs are removed beside the store.
+    pub(super) sweeps: bool,
     pub(super) clock: Clock,
     pub(super) host: HostId,
     pub(super) plugins: Arc<PluginManagementService>,

@@ -199,7 +199,7 @@ pub(super) async fn sweep(durable: &Durable) -> Result<(), StoreError> {
     let now = durable.clock.now().min(Utc::now());
     let before = now - delta(kept);
     let mut removed = durable.store.forget_data(before).await?;
-    if let Some(place) = durable.payloads.place() {
+    if let Some(place) = durable.payloads.place().filter(|_| durable.sweeps) {
         let unused = |digests: Vec<_>| -> futures_util::future::BoxFuture<'_, Vec<_>> {
             // What the store cannot tell now is not removed now.
             Box::pin(async {

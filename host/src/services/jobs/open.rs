@@ -34,6 +34,8 @@ pub struct Keeping {
     pub store: SharedStore,
     /// Where large payloads are; `None` for the store itself.
     pub payloads: Option<Arc<dyn PayloadStore>>,
+    /// Whether payloads that no job needs are removed there.
+    pub sweeps: bool,
     /// Who this host is among those that share the store.
     pub host: HostId,
     /// The settings as they are.
@@ -51,6 +53,7 @@ impl JobManagementService {
         let Keeping {
             store,
             payloads,
+            sweeps,
             host,
             running,
             events,
@@ -67,6 +70,7 @@ impl JobManagementService {
             payloads: Payloads::new(Arc::clone(&store), payloads),
             clock: Clock::at(store.time().await?),
             store,
+            sweeps,
             host,
             plugins: Arc::clone(&self.plugins),
             running,

@@ -66,6 +66,7 @@ impl Host {
         let keeping = Keeping {
             store: store.clone(),
             payloads: None,
+            sweeps: true,
             host: Uuid::now_v7(),
             running: running(&[]),
             events: Arc::clone(&services.events),
