@@ -93,8 +93,9 @@ impl Daemon {
             if self.process.try_wait().unwrap().is_some() {
                 return Some(false);
             }
-            let ready = self.agent.get(self.url("/readyz")).call().ok()?;
-            (ready.status() == 200).then_some(true)
+            // Read to its end, so that the connection is there for what comes next.
+            let ready = self.try_get("/readyz").ok()?;
+            (ready.status == 200).then_some(true)
         })
     }
 

@@ -429,7 +429,12 @@ fn files_below(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let count = entries.map(|entry| {
         let path = entry.path();
-        if path.is_dir() { files_below(&path) } else { 1 }
+        let is_payload = entry.file_name() != "owner";
+        if path.is_dir() {
+            files_below(&path)
+        } else {
+            usize::from(is_payload)
+        }
     });
     count.sum()
 }

@@ -56,7 +56,12 @@ fn bind_again(address: SocketAddr) -> Option<TcpListener> {
 
 /// What stands in the state folder when its daemon has ended is meant to.
 fn check_state(scene: &Scene) {
-    const MEANT: [&str; 6] = [
+    const MEANT: [&str; 11] = [
+        "host",
+        "jobs.db",
+        "jobs.db-shm",
+        "jobs.db-wal",
+        "payloads",
         "generations",
         "history",
         "probes",

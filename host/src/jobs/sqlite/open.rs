@@ -269,7 +269,7 @@ fn prepare(writer: &Connection) -> rusqlite::Result<()> {
     // Checkpoints are the writer's own, for SQLite's would hide it when fsync fails.
     writer.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;
-         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -32768;
+         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192;
          PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF;
          PRAGMA trusted_schema = OFF;",
     )

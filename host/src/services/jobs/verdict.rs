@@ -173,7 +173,9 @@ mod tests {
     fn who_is_refused_for_long_waits_longer_and_then_gives_up() {
         let gone = CallError::unavailable("gone".to_owned());
         let (mut record, envelope) = (test_record(), Envelope::new(&gone, None));
-        record.outcome = Some(Err(stored_error(&envelope)));
+        let stored = Err(stored_error(&envelope));
+        let (_, since) = told_of(&stored).unwrap();
+        record.outcome = Some(stored);
         for (seconds, expected) in [
             (1, Verdict::Again(NOT_NOW, false)),
             (20, Verdict::Again(Duration::from_secs(10), false)),
@@ -182,7 +184,7 @@ mod tests {
             let rules = Rules {
                 backoff: Duration::from_secs(1),
                 patience: Duration::from_secs(60),
-                now: envelope.error.timestamp + delta(Duration::from_secs(seconds)),
+                now: since + delta(Duration::from_secs(seconds)),
             };
             assert_eq!(
                 judge(&record, None, &envelope, rules),
