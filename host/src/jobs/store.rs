@@ -56,8 +56,8 @@ pub trait JobStore: Send + Sync {
     fn renew(&self, renewals: Vec<Renewal>, until: Time) -> Reply<'_, Vec<Held>>;
 
     /// Ends a job for good, under its lease, whatever else was asked meanwhile: `SUCCESS`, or `FAILED` or
-    /// `CANCELLED` as `status` says. `attempt` becomes `max_attempts` where it was beyond. A callback is due from
-    /// then on. False where the lease counts no more: then nothing is changed.
+    /// `CANCELLED` as `status` says. Here as wherever a job ends, `attempt` becomes `max_attempts` where it was beyond,
+    /// and a callback is due from then on. False where the lease counts no more: then nothing is changed.
     fn finish(&self, end: End) -> Reply<'_, bool>;
 
     /// Lets a job wait again, under its lease: `PENDING`, no host, no lease; `CANCELLED` instead where that was

@@ -33,6 +33,7 @@ const HAND_BACK: &str = "UPDATE jobs SET status = CASE WHEN cancel_asked THEN 4 
 
 const CANCEL: &str = concat!(
     "UPDATE jobs SET status = CASE WHEN status = 0 THEN 4 ELSE status END, cancel_asked = (status = 1), \
+     attempt = CASE WHEN status = 0 THEN LEAST(attempt, max_attempts) ELSE attempt END, \
      finished_at = CASE WHEN status = 0 THEN GREATEST($3, created_at) END, \
      error = CASE WHEN status = 0 THEN $4 ELSE error END, \
      internal = CASE WHEN status = 0 THEN $5 ELSE internal END, \
@@ -41,7 +42,7 @@ const CANCEL: &str = concat!(
     columns!(),
 );
 
-const FAIL: &str = "UPDATE jobs SET status = 3, finished_at = GREATEST($2, created_at), error = $3, internal = $4, \
+const FAIL: &str = "UPDATE jobs SET status = 3, attempt = LEAST(attempt, max_attempts), finished_at = GREATEST($2, created_at), error = $3, internal = $4, \
     callback_due = CASE WHEN callback_url IS NOT NULL THEN GREATEST($2, created_at) END \
     WHERE id = $1 AND status = 0";
 

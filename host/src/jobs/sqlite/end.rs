@@ -16,7 +16,7 @@ const GET: &str = concat!(
 );
 
 const END_PENDING: &str = concat!(
-    "UPDATE jobs SET status = ?2, finished_at = max(?3, ifnull(started_at, ?3)), output = NULL, result = NULL, ",
+    "UPDATE jobs SET status = ?2, attempt = min(attempt, max_attempts), finished_at = max(?3, ifnull(started_at, ?3)), output = NULL, result = NULL, ",
     "error = ?4, internal = ?5, callback_due = CASE WHEN callback_url IS NOT NULL THEN ?3 END ",
     "WHERE id = ?1 AND status = 0 RETURNING ",
     rows::columns!()

@@ -31,6 +31,7 @@ pub(super) fn end(job: &mut Record, status: Status, outcome: StoredOutcome, at: 
     job.status = status;
     job.outcome = Some(outcome);
     job.finished_at = Some(at);
+    job.attempt = job.attempt.min(job.max_attempts);
     leave(job);
     if let Some(callback) = &mut job.callback {
         callback.due = Some(at);
@@ -149,7 +150,6 @@ impl All {
     pub(super) fn finish(&mut self, over: End) -> Option<()> {
         let job = self.leased(over.lease)?;
         end(job, over.status, over.outcome, over.finished_at);
-        job.attempt = job.attempt.min(job.max_attempts);
         job.started_at = over.started_at.or(job.started_at);
         job.generation = over.generation;
         job.progress = over.progress;
