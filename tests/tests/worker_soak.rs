@@ -60,7 +60,7 @@ fn soak(platform: Platform, seconds: u64) {
             scope.spawn(move || run(daemon, Dice(seed + client), end, figures));
         }
         let early = scope.spawn(|| footprint(&scene.daemon, end - time * 3 / 4));
-        let late = footprint(&scene.daemon, end - time / 20);
+        let late = footprint(&scene.daemon, end - time / 10);
         (early.join().unwrap(), late)
     });
     let figures = figures.into_inner().unwrap();
@@ -167,15 +167,21 @@ struct Footprint {
     resident: u64,
 }
 
-/// Of some looks from then on the smallest: calls come and go meanwhile.
+/// Of some looks within a second from then on the smallest: calls come and go meanwhile, and so does the memory in which
+/// the functions of a crash are named.
 fn footprint(daemon: &Daemon, from: Instant) -> Footprint {
     thread::sleep(from.saturating_duration_since(Instant::now()));
     let process = daemon.process();
-    let looks = || (0..50).map(|_| process.descriptors().len());
+    let looks: Vec<_> = (0..50)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(20));
+            (process.descriptors().len(), process.resident())
+        })
+        .collect();
     Footprint {
-        descriptors: looks().min().unwrap_or_default(),
+        descriptors: looks.iter().map(|look| look.0).min().unwrap_or_default(),
         threads: process.threads(),
-        resident: process.resident(),
+        resident: looks.iter().map(|look| look.1).min().unwrap_or_default(),
     }
 }
 

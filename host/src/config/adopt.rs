@@ -4,7 +4,7 @@
 //! Every struct is taken apart and put together with all its fields: a new setting must say here
 //! which of the two it is, or this does not compile.
 
-use super::{Config, Jobs, Log, Plugins, Server, Workers};
+use super::{Access, Config, Jobs, Log, Plugins, Server, Telemetry, Workers};
 
 impl Config {
     /// The settings that hold from now on in a host that runs with `self`, when its sources say
@@ -14,18 +14,22 @@ impl Config {
         let Config {
             state,
             server,
+            access,
             plugins,
             workers,
             jobs,
             log,
+            telemetry,
         } = fresh;
         let config = Config {
             state: waits.keep("state", &self.state, &state),
             server: self.server.adopt(server, &mut waits),
+            access: self.access.adopt(access, &mut waits),
             plugins: self.plugins.adopt(plugins, &mut waits),
             workers: self.workers.adopt(workers, &mut waits),
             jobs: self.jobs.adopt(jobs, &mut waits),
             log: self.log.adopt(log, &mut waits),
+            telemetry: self.telemetry.adopt(telemetry, &mut waits),
         };
         (config, waits.0)
     }
@@ -49,7 +53,17 @@ impl Server {
     fn adopt(&self, fresh: Server, waits: &mut Waits) -> Server {
         let Server {
             listen,
+            socket,
+            socket_mode,
             insecure,
+            hosts,
+            tls,
+            connections,
+            max_head,
+            header_timeout,
+            body_timeout,
+            send_timeout,
+            compression,
             max_body,
             max_in_flight,
             max_pixels,
@@ -57,11 +71,42 @@ impl Server {
         } = fresh;
         Server {
             listen: waits.keep("server.listen", &self.listen, &listen),
+            socket: waits.keep("server.socket", &self.socket, &socket),
+            socket_mode: waits.keep("server.socket_mode", &self.socket_mode, &socket_mode),
             insecure: waits.keep("server.insecure", &self.insecure, &insecure),
+            hosts: waits.keep("server.hosts", &self.hosts, &hosts),
+            tls: waits.keep("server.tls", &self.tls, &tls),
+            connections: waits.keep("server.connections", &self.connections, &connections),
+            max_head: waits.keep("server.max_head", &self.max_head, &max_head),
+            header_timeout: waits.keep(
+                "server.header_timeout",
+                &self.header_timeout,
+                &header_timeout,
+            ),
+            body_timeout: waits.keep("server.body_timeout", &self.body_timeout, &body_timeout),
+            send_timeout: waits.keep("server.send_timeout", &self.send_timeout, &send_timeout),
+            compression: waits.keep("server.compression", &self.compression, &compression),
             max_body: waits.keep("server.max_body", &self.max_body, &max_body),
             max_in_flight: waits.keep("server.max_in_flight", &self.max_in_flight, &max_in_flight),
             max_pixels: waits.keep("server.max_pixels", &self.max_pixels, &max_pixels),
             drain: waits.keep("server.drain", &self.drain, &drain),
+        }
+    }
+}
+
+impl Access {
+    fn adopt(&self, fresh: Access, waits: &mut Waits) -> Access {
+        let Access {
+            tokens,
+            loopback,
+            rate,
+            burst,
+        } = fresh;
+        Access {
+            tokens: waits.keep("access.tokens", &self.tokens, &tokens),
+            loopback: waits.keep("access.loopback", &self.loopback, &loopback),
+            rate: waits.keep("access.rate", &self.rate, &rate),
+            burst: waits.keep("access.burst", &self.burst, &burst),
         }
     }
 }
@@ -146,6 +191,16 @@ impl Log {
         Log {
             level,
             format: waits.keep("log.format", &self.format, &format),
+        }
+    }
+}
+
+impl Telemetry {
+    fn adopt(&self, fresh: Telemetry, waits: &mut Waits) -> Telemetry {
+        let Telemetry { otlp, sample } = fresh;
+        Telemetry {
+            otlp: waits.keep("telemetry.otlp", &self.otlp, &otlp),
+            sample: waits.keep("telemetry.sample", &self.sample, &sample),
         }
     }
 }

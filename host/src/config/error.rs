@@ -127,6 +127,9 @@ pub enum Problem {
          `whsec_` and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them"
     )]
     Unsigned,
+    /// A certificate without a key, or the other way round.
+    #[error("TLS needs both `certificate` and `key`, or neither")]
+    HalfTls,
     /// Payloads that only one of several hosts would have.
     #[error(
         "\"files\" are on one machine, and the hosts that share a PostgreSQL store may be on several: write \

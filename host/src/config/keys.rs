@@ -5,13 +5,15 @@ use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::layer::{
-    CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys,
-    WorkersKeys,
+    AccessKeys, CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys,
+    ServerKeys, TelemetryKeys, TlsKeys, WorkersKeys,
 };
 
 /// The tables whose keys are known by name, in the order of the documentation.
-pub(super) const TABLES: [&[&str]; 8] = [
+pub(super) const TABLES: [&[&str]; 11] = [
     &["server"],
+    &["server", "tls"],
+    &["access"],
     &["plugins"],
     &["plugins", "defaults"],
     &["workers"],
@@ -19,6 +21,7 @@ pub(super) const TABLES: [&[&str]; 8] = [
     &["jobs", "retention"],
     &["jobs", "callbacks"],
     &["log"],
+    &["telemetry"],
 ];
 
 /// The keys of the table at `path`; nothing where any key may stand, or where there is no table.
@@ -26,6 +29,8 @@ pub(super) fn of(path: &[&str]) -> Option<&'static [&'static str]> {
     match path {
         [] => fields::<Layer>(),
         ["server"] => fields::<ServerKeys>(),
+        ["server", "tls"] => fields::<TlsKeys>(),
+        ["access"] => fields::<AccessKeys>(),
         ["plugins"] => fields::<PluginsKeys>(),
         ["plugins", "defaults"] | ["plugin", _] => fields::<PluginKeys>(),
         ["workers"] => fields::<WorkersKeys>(),
@@ -33,6 +38,7 @@ pub(super) fn of(path: &[&str]) -> Option<&'static [&'static str]> {
         ["jobs", "retention"] => fields::<RetentionKeys>(),
         ["jobs", "callbacks"] => fields::<CallbacksKeys>(),
         ["log"] => fields::<LogKeys>(),
+        ["telemetry"] => fields::<TelemetryKeys>(),
         _ => None,
     }
 }

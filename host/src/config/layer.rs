@@ -10,13 +10,14 @@ use super::scalar::{Address, Level, Name, Settings};
 use super::units::{ByteSize, Span};
 use super::within::Within;
 use super::{
-    HostPattern, LaneKind, LogFormat, PayloadPlace, PlatformKind, Sandbox, Secret, StorePlace,
-    UidRange,
+    Collector, FileMode, HostPattern, LaneKind, LogFormat, Loopback, PayloadPlace, PlatformKind,
+    Sandbox, Secret, StorePlace, UidRange,
 };
 
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 60 * 60 * SECOND;
 const DAY: u64 = 24 * HOUR;
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
@@ -26,11 +27,13 @@ const TIB: u64 = 1 << 40;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Layer {
     pub(super) server: ServerKeys,
+    pub(super) access: AccessKeys,
     pub(super) plugins: PluginsKeys,
     pub(super) plugin: BTreeMap<Name, PluginKeys>,
     pub(super) workers: WorkersKeys,
     pub(super) jobs: JobsKeys,
     pub(super) log: LogKeys,
+    pub(super) telemetry: TelemetryKeys,
 }
 
 /// `[server]`
@@ -38,11 +41,39 @@ pub(super) struct Layer {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServerKeys {
     pub(super) listen: Option<Address>,
+    pub(super) socket: Option<AbsolutePath>,
+    pub(super) socket_mode: Option<FileMode>,
     pub(super) insecure: Option<bool>,
+    pub(super) hosts: Option<Vec<HostPattern>>,
+    pub(super) tls: TlsKeys,
+    pub(super) connections: Option<Within<u64, 1, 1_048_576>>,
+    pub(super) max_head: Option<Within<ByteSize, { 8 * KIB }, MIB>>,
+    pub(super) header_timeout: Option<Within<Span, 100, { 300 * SECOND }>>,
+    pub(super) body_timeout: Option<Within<Span, 100, HOUR>>,
+    pub(super) send_timeout: Option<Within<Span, 100, HOUR>>,
+    pub(super) compression: Option<bool>,
     pub(super) max_body: Option<Within<ByteSize, 1, { 4 * GIB }>>,
     pub(super) max_in_flight: Option<Within<ByteSize, 1, TIB>>,
     pub(super) max_pixels: Option<Within<u64, 1, 1_000_000_000_000>>,
     pub(super) drain: Option<Within<Span, 0, DAY>>,
+}
+
+/// `[server.tls]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TlsKeys {
+    pub(super) certificate: Option<AbsolutePath>,
+    pub(super) key: Option<AbsolutePath>,
+}
+
+/// `[access]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AccessKeys {
+    pub(super) tokens: Option<AbsolutePath>,
+    pub(super) loopback: Option<Loopback>,
+    pub(super) rate: Option<Within<u64, 0, 1_000_000>>,
+    pub(super) burst: Option<Within<u64, 1, 1_000_000>>,
 }
 
 /// `[plugins]`
@@ -141,4 +172,12 @@ pub(super) struct CallbacksKeys {
 pub(super) struct LogKeys {
     pub(super) level: Option<Level>,
     pub(super) format: Option<LogFormat>,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TelemetryKeys {
+    pub(super) otlp: Option<Collector>,
+    pub(super) sample: Option<Within<u64, 0, 100>>,
 }

@@ -4,11 +4,11 @@
 //! host but names: who needs a setting is handed the value.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::names::PluginName;
 
+mod access;
 mod adopt;
 mod document;
 mod environment;
@@ -22,19 +22,24 @@ mod places;
 mod plugin;
 mod resolve;
 mod scalar;
+mod server;
 mod sources;
+mod telemetry;
 mod units;
 mod variable;
 mod within;
 mod workers;
 
+pub use access::{Access, Loopback};
 pub use environment::Environment;
 pub use error::{ConfigError, InFile, Problem};
 pub use jobs::{
     Callbacks, HostPattern, Jobs, PayloadPlace, PostgresUrl, Retention, Secret, StorePlace,
 };
 pub use plugin::{LaneKind, PluginConfig};
+pub use server::{FileMode, Server, Tls};
 pub use sources::{Overrides, Sources, read};
+pub use telemetry::{Collector, Telemetry};
 pub use units::{BadUnit, ByteSize, Span};
 pub use workers::{PlatformKind, Sandbox, UidRange, Workers};
 
@@ -46,6 +51,8 @@ pub struct Config {
     pub state: PathBuf,
     /// `[server]`
     pub server: Server,
+    /// `[access]`
+    pub access: Access,
     /// `[plugins]` and `[plugin.NAME]`
     pub plugins: Plugins,
     /// `[workers]`
@@ -54,6 +61,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// `[log]`
     pub log: Log,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
 }
 
 impl Config {
@@ -62,56 +71,25 @@ impl Config {
         Self {
             state,
             server: Server::default(),
+            access: Access::default(),
             plugins: Plugins::default(),
             workers: Workers::default(),
             jobs: Jobs::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
+    }
+
+    /// The file with the digests of the tokens.
+    pub fn tokens(&self) -> PathBuf {
+        let own = self.access.tokens.clone();
+        own.unwrap_or_else(|| self.state.join("tokens.json"))
     }
 
     /// The settings of one plugin, whether or not the file names it.
     pub fn plugin(&self, name: &PluginName) -> PluginConfig {
         let plugins = &self.plugins;
         plugins.named.get(name).unwrap_or(&plugins.defaults).clone()
-    }
-}
-
-/// How calls come in over the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Where to listen; port 0 picks a free one. Default: `127.0.0.1:8077`.
-    pub listen: SocketAddr,
-    /// Whether other machines may reach us although there are no tokens. Default: no.
-    pub insecure: bool,
-    /// The largest body of a request. Default: 64 MiB.
-    pub max_body: ByteSize,
-    /// The most bytes of all requests in flight. Default: 512 MiB.
-    pub max_in_flight: ByteSize,
-    /// The most pixels that a picture's header may claim. Default: 100,000,000.
-    pub max_pixels: u64,
-    /// How long a stop waits for calls in flight; 0 does not wait. Default: 30 s.
-    pub drain: Span,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8077)),
-            insecure: false,
-            max_body: ByteSize::mib(64),
-            max_in_flight: ByteSize::mib(512),
-            max_pixels: 100_000_000,
-            drain: Span::seconds(30),
-        }
-    }
-}
-
-impl Server {
-    /// The bytes of requests that are borne at a time: never so few that one of the largest bodies,
-    /// text and image, could not come in.
-    pub fn budget(&self) -> u64 {
-        let one = self.max_body.bytes().saturating_mul(2);
-        self.max_in_flight.bytes().max(one)
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::grants::AbsolutePath;
 use super::layer::{
-    CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys, ServerKeys,
-    WorkersKeys,
+    AccessKeys, CallbacksKeys, JobsKeys, Layer, LogKeys, PluginKeys, PluginsKeys, RetentionKeys,
+    ServerKeys, TelemetryKeys, WorkersKeys,
 };
 use super::scalar::Name;
 use super::within::Within;
 use super::{
-    Callbacks, Config, ConfigError, Environment, Jobs, Log, PayloadPlace, PluginConfig, Plugins,
-    Retention, Server, StorePlace, Workers,
+    Access, Callbacks, Config, ConfigError, Environment, Jobs, Log, PayloadPlace, PluginConfig,
+    Plugins, Retention, Server, StorePlace, Telemetry, Workers,
 };
 
 /// The weakest of `layers` comes first. Of `environment` are the values of what plugins are handed.
@@ -24,10 +24,12 @@ pub(super) fn resolve(
     let mut config = Config::built_in(state);
     for layer in layers {
         config.server.overlay(&layer.server);
+        config.access.overlay(&layer.access);
         config.plugins.overlay(&layer.plugins, environment)?;
         config.workers.overlay(&layer.workers);
         config.jobs.overlay(&layer.jobs);
         config.log.overlay(&layer.log);
+        config.telemetry.overlay(&layer.telemetry);
     }
     // Only now are the defaults complete that a plugin's own keys lie upon.
     for layer in layers {
@@ -40,11 +42,35 @@ pub(super) fn resolve(
 impl Server {
     fn overlay(&mut self, keys: &ServerKeys) {
         set(&mut self.listen, keys.listen.map(|address| address.0));
+        set(&mut self.socket, path(keys.socket.as_ref()).map(Some));
+        set(&mut self.socket_mode, keys.socket_mode);
         set(&mut self.insecure, keys.insecure);
+        set(&mut self.hosts, keys.hosts.clone());
+        let tls = &keys.tls;
+        set(
+            &mut self.tls.certificate,
+            path(tls.certificate.as_ref()).map(Some),
+        );
+        set(&mut self.tls.key, path(tls.key.as_ref()).map(Some));
+        set(&mut self.connections, count(keys.connections));
+        set(&mut self.max_head, value(keys.max_head));
+        set(&mut self.header_timeout, value(keys.header_timeout));
+        set(&mut self.body_timeout, value(keys.body_timeout));
+        set(&mut self.send_timeout, value(keys.send_timeout));
+        set(&mut self.compression, keys.compression);
         set(&mut self.max_body, value(keys.max_body));
         set(&mut self.max_in_flight, value(keys.max_in_flight));
         set(&mut self.max_pixels, value(keys.max_pixels));
         set(&mut self.drain, value(keys.drain));
+    }
+}
+
+impl Access {
+    fn overlay(&mut self, keys: &AccessKeys) {
+        set(&mut self.tokens, path(keys.tokens.as_ref()).map(Some));
+        set(&mut self.loopback, keys.loopback);
+        set(&mut self.rate, number(keys.rate));
+        set(&mut self.burst, number(keys.burst));
     }
 }
 
@@ -189,10 +215,21 @@ impl Log {
     }
 }
 
+impl Telemetry {
+    fn overlay(&mut self, keys: &TelemetryKeys) {
+        set(&mut self.otlp, keys.otlp.clone().map(Some));
+        set(&mut self.sample, number(keys.sample));
+    }
+}
+
 fn set<T>(setting: &mut T, said: Option<T>) {
     if let Some(said) = said {
         *setting = said;
     }
+}
+
+fn path(path: Option<&AbsolutePath>) -> Option<PathBuf> {
+    path.map(|path| path.0.clone())
 }
 
 fn paths(list: Option<&[AbsolutePath]>) -> Option<Vec<PathBuf>> {

@@ -54,8 +54,12 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     layers.push(sources.overrides.layer());
 
     let config = resolve(&layers, sources.state()?, &sources.environment)?;
-    if !config.server.insecure && !is_local(config.server.listen) {
+    if !config.server.insecure && !config.server.is_local() {
         return Err(sources.exposed(document.as_ref(), config.server.listen));
+    }
+    if config.server.tls.certificate.is_some() != config.server.tls.key.is_some() {
+        let path = &["server", "tls"];
+        return Err(sources.blame(document.as_ref(), path, Problem::HalfTls));
     }
     if let Some(plugin) = inline_worker(&config) {
         return Err(sources.inline_worker(document.as_ref(), plugin));
@@ -178,10 +182,4 @@ fn inline_worker(config: &Config) -> Option<Option<&str>> {
     let named = plugins.named.iter().find(|(_, plugin)| is_both(plugin));
     let defaults = is_both(&plugins.defaults).then_some(None);
     defaults.or_else(|| named.map(|(name, _)| Some(name.as_str())))
-}
-
-/// Whether nobody but this machine can reach `address`.
-fn is_local(address: SocketAddr) -> bool {
-    // `::ffff:127.0.0.1` is 127.0.0.1 in other clothes.
-    address.ip().to_canonical().is_loopback()
 }

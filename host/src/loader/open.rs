@@ -9,7 +9,7 @@ use bulkhead_plugin::abi::{LoadError, Module};
 use super::rejection::{Rejection, printable};
 use super::staging::Staged;
 use super::symbolize::{Named, name_crash, symbolize};
-use crate::platform::{Library, OpenError};
+use crate::platform::{Library, OpenError, release_memory};
 
 /// A plugin's library, open until the process ends.
 pub struct Opened {
@@ -36,13 +36,20 @@ impl Symbols {
 
     /// A backtrace's addresses as text, one frame a line.
     pub fn name(&self, addresses: &[u64]) -> String {
-        symbolize(&self.path, self.base, addresses)
+        giving_back(|| symbolize(&self.path, self.base, addresses))
     }
 
     /// Names the instruction at which a process died, and its callers: what a crash report has.
     pub fn name_crash(&self, ip: u64, backtrace: &[u64]) -> Named {
-        name_crash(&self.path, self.base, ip, backtrace)
+        giving_back(|| name_crash(&self.path, self.base, ip, backtrace))
     }
+}
+
+/// Debug information is read whole, on whichever thread is free: an allocator with a pool for each would keep it as often.
+fn giving_back<T>(name: impl FnOnce() -> T) -> T {
+    let named = name();
+    release_memory();
+    named
 }
 
 /// A library that was opened by whoever serves it, which need not be the host.

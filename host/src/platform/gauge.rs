@@ -1,4 +1,4 @@
-//! How much memory a process has in use, as proc(5) counts it in `statm`.
+//! How much memory a process has in use, as proc(5) counts it in `statm`, and how it gives back what it has not.
 
 /// Tells the bytes of private writable memory: heap, stacks and data.
 #[derive(Debug)]
@@ -21,6 +21,15 @@ impl Gauge {
             .and_then(|file| file.read_at(&mut text, 0).ok());
         let text = str::from_utf8(&text[..read.unwrap_or_default()]).unwrap_or_default();
         bytes(text, DATA).unwrap_or_default()
+    }
+}
+
+/// Gives memory that was freed back to the system, where the allocator keeps it: for who has needed much for once.
+pub fn release_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it may be called at any time, from any thread, and takes only what nothing points to.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -29,7 +29,7 @@ mod writer;
 pub use channel::{Channel, MAX_FRAME, MAX_HANDLES, Pending, WorkerChannel};
 pub use confine::{Attempt, Confinement, InForce, LibraryFile, confine, prove};
 pub use fingerprint::Fingerprint;
-pub use gauge::Gauge;
+pub use gauge::{Gauge, release_memory};
 pub use handle::Handle;
 pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};

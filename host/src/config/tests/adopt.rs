@@ -17,9 +17,11 @@ fn every_setting_is_taken_over_or_waits() {
          check_output=false; memory=16MiB; open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; \
          recycle=1; grace=0s; canary=90; canary_window=1s; network=true; read=[\"/data/models\", \"/etc/x\"]; \
          write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
-        "server.listen server.insecure server.max_body server.max_in_flight server.max_pixels server.drain plugins.dir \
-         plugins.watch plugins.settle plugins.rescan workers.platform workers.sandbox workers.spares workers.uids \
-         jobs.store jobs.payloads jobs.postgres_ca jobs.lease log.format",
+        "server.listen server.socket server.socket_mode server.insecure server.hosts server.tls server.connections \
+         server.max_head server.header_timeout server.body_timeout server.send_timeout server.compression \
+         server.max_body server.max_in_flight server.max_pixels server.drain access.tokens access.loopback access.rate \
+         access.burst plugins.dir plugins.watch plugins.settle plugins.rescan workers.platform workers.sandbox workers.spares workers.uids \
+         jobs.store jobs.payloads jobs.postgres_ca jobs.lease log.format telemetry.otlp telemetry.sample",
     );
 }
 

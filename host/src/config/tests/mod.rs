@@ -92,15 +92,31 @@ fn shown(config: &Config) -> Vec<String> {
     let Config {
         state,
         server,
+        access,
         plugins,
         workers,
         jobs,
         log,
+        telemetry,
     } = config;
     let mut lines = vec![
         format!("state={}", state.display()),
         format!("listen={}", server.listen),
         format!("insecure={}", server.insecure),
+        format!("socket={:?}", server.socket),
+        format!("socket_mode={}", server.socket_mode),
+        format!("names={:?}", server.hosts),
+        format!("tls={:?}", server.tls),
+        format!("connections={}", server.connections),
+        format!("max_head={}", server.max_head),
+        format!("header_timeout={}", server.header_timeout),
+        format!("body_timeout={}", server.body_timeout),
+        format!("send_timeout={}", server.send_timeout),
+        format!("compression={}", server.compression),
+        format!("tokens={:?}", access.tokens),
+        format!("loopback={:?}", access.loopback),
+        format!("rate={}", access.rate),
+        format!("burst={}", access.burst),
         format!("max_body={}", server.max_body),
         format!("max_in_flight={}", server.max_in_flight),
         format!("max_pixels={}", server.max_pixels),
@@ -137,6 +153,8 @@ fn shown(config: &Config) -> Vec<String> {
         format!("s3={:?}", jobs.s3),
         format!("level={}", log.level),
         format!("format={:?}", log.format),
+        format!("otlp={:?}", telemetry.otlp),
+        format!("sample={}", telemetry.sample),
     ];
     lines.extend(plugin_lines(&plugins.defaults));
     for name in plugins.named.keys() {

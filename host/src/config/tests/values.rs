@@ -10,10 +10,25 @@ pub(super) const EVERYTHING: &str = r#"
 [server]
 listen = "[::1]:0"
 insecure = true
+socket = "/run/bulkhead.sock"
+socket_mode = "600"
+hosts = ["plugins.example.com"]
+tls = { certificate = "/etc/c.pem", key = "/etc/k.pem" }
+connections = 7
+max_head = "8KiB"
+header_timeout = "1s"
+body_timeout = "2s"
+send_timeout = "3s"
+compression = false
 max_body = "1GiB"
 max_in_flight = "2GiB"
 max_pixels = 5
 drain = "0s"
+[access]
+tokens = "/etc/bulkhead/tokens.json"
+loopback = "token"
+rate = 10
+burst = 20
 [plugins]
 dir = "elsewhere"
 default = "qr"
@@ -71,6 +86,9 @@ timeout = "5m"
 [log]
 level = "warn,bulkhead=trace"
 format = "json"
+[telemetry]
+otlp = "http://127.0.0.1:4318/"
+sample = 10
 "#;
 
 #[test]
@@ -78,12 +96,16 @@ fn every_key_can_be_set() {
     check(
         EVERYTHING,
         &[],
-        "listen=[::1]:0; insecure=true; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
+        "listen=[::1]:0; insecure=true; socket=Some(\"/run/bulkhead.sock\"); socket_mode=600; \
+         names=[HostPattern(Name(\"plugins.example.com\"))]; \
+         tls=Tls { certificate: Some(\"/etc/c.pem\"), key: Some(\"/etc/k.pem\") }; connections=7; max_head=8KiB; \
+         header_timeout=1s; body_timeout=2s; send_timeout=3s; compression=false; \
+         tokens=Some(\"/etc/bulkhead/tokens.json\"); loopback=Token; rate=10; burst=20; max_body=1GiB; max_in_flight=2GiB; max_pixels=5; drain=0s; dir=elsewhere; \
          default=qr; preload=0; watch=false; settle=20ms; rescan=1h; keep=100; platform=Portable; sandbox=Required; spares=0; uids=1000..1000; store=Postgres(postgres://me:***@db.example/jobs?…); payloads=Folder(\"/mnt/shared\"); postgres_ca=Some(\"/etc/ca.pem\"); \
          age=1s; count=5; unused=30days; attempts=100; backoff=10ms; lease=1h; patience=365days; \
          hosts=[HostPattern(Name(\"example.com\")), HostPattern(Below(\".example.org\")), HostPattern(Address(::1))]; \
          secret=Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); internal=true; \
-         callback_attempts=1; timeout=5m; level=warn,bulkhead=trace; format=Json; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
+         callback_attempts=1; timeout=5m; level=warn,bulkhead=trace; format=Json; otlp=Some(Collector(\"http://127.0.0.1:4318\")); sample=10; lane=InProcess; deadline=1h 30m; concurrency=1000; queue=0; \
          inline=true; required=true; settings={\"a\":1}; max_output=4KiB; check_output=false; memory=16MiB; \
          open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; recycle=1; grace=0s; canary=90; canary_window=1s; network=true; \
          read=[\"/data/models\", \"/etc/x\"]; write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
