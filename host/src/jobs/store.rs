@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::record::{
-    Image, Kind, Lease, Priority, Record, Status, StoredError, StoredOutcome, Time,
+    Callback, Image, Kind, Lease, Priority, Record, Status, StoredError, StoredOutcome, Time,
 };
 use crate::names::{Digest, PluginName};
 
@@ -183,6 +183,52 @@ pub struct NewJob {
     pub callback_url: Option<String>,
     /// Who runs it from the first, and until when.
     pub claim: Option<(HostId, Time)>,
+}
+
+impl NewJob {
+    /// The record of the job once it is added: every store has the same.
+    pub fn record(&self) -> Record {
+        let is_claimed = self.claim.is_some();
+        let callback = self.callback_url.clone().map(|url| Callback {
+            url,
+            attempts: 0,
+            due: None,
+            delivered_at: None,
+            error: None,
+        });
+        Record {
+            id: self.id,
+            kind: Kind::Submitted,
+            owner: self.owner.clone(),
+            request_id: self.request_id.clone(),
+            plugin: self.plugin.clone(),
+            mime_type: self.mime_type.clone(),
+            options: self.options.clone(),
+            image: self.image,
+            priority: self.priority,
+            status: if is_claimed {
+                Status::Running
+            } else {
+                Status::Pending
+            },
+            attempt: u32::from(is_claimed),
+            max_attempts: self.max_attempts,
+            fence: i64::from(is_claimed),
+            host: self.claim.map(|(host, _)| host),
+            leased_until: self.claim.map(|(_, until)| until),
+            not_before: self.not_before,
+            deadline: self.deadline,
+            cancel_asked: false,
+            created_at: self.created_at,
+            started_at: is_claimed.then_some(self.created_at),
+            finished_at: None,
+            generation: None,
+            progress: 0.0,
+            outcome: None,
+            log: None,
+            callback,
+        }
+    }
 }
 
 /// What tells a second submission from another job.

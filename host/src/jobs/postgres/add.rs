@@ -13,7 +13,7 @@ use super::failure::{Done, Failure, tried};
 use super::group::Work;
 use super::link::{Link, bounded, each};
 use super::rows::{self, Cells, Param, columns};
-use crate::jobs::record::{Callback, Kind, Record, Status};
+use crate::jobs::record::Record;
 use crate::jobs::store::{Added, NewJob, Notice, StoreError};
 use crate::names::Digest;
 
@@ -74,7 +74,7 @@ impl Adding {
         let transaction = client.transaction().await?;
         // Pictures first, then jobs: the order in which everybody locks.
         keep_pictures(&transaction, &jobs).await?;
-        let records: Vec<Record> = jobs.iter().map(|job| record(job)).collect();
+        let records: Vec<Record> = jobs.iter().map(|job| job.record()).collect();
         let cells = jobs.iter().zip(&records);
         let cells = cells.map(|(job, record)| Cells::of(record, job.idempotency.as_ref()));
         let mut order: Vec<usize> = (0..jobs.len()).collect();
@@ -166,45 +166,6 @@ async fn winner(transaction: &Transaction<'_>, job: &NewJob) -> Done<Added> {
 fn digest(row: &Row) -> Done<Option<Digest>> {
     let bytes: Option<Vec<u8>> = row.try_get(row.len() - 1)?;
     Ok(bytes.and_then(rows::digest))
-}
-
-fn record(job: &NewJob) -> Record {
-    let claim = job.claim;
-    let callback = |url: &String| Callback {
-        url: url.clone(),
-        attempts: 0,
-        due: None,
-        delivered_at: None,
-        error: None,
-    };
-    Record {
-        id: job.id,
-        kind: Kind::Submitted,
-        owner: job.owner.clone(),
-        request_id: job.request_id.clone(),
-        plugin: job.plugin.clone(),
-        mime_type: job.mime_type.clone(),
-        options: job.options.clone(),
-        image: job.image,
-        priority: job.priority,
-        status: claim.map_or(Status::Pending, |_| Status::Running),
-        attempt: claim.map_or(0, |_| 1),
-        max_attempts: job.max_attempts,
-        fence: claim.map_or(0, |_| 1),
-        host: claim.map(|(host, _)| host),
-        leased_until: claim.map(|(_, until)| until),
-        not_before: job.not_before,
-        deadline: job.deadline,
-        cancel_asked: false,
-        created_at: job.created_at,
-        started_at: claim.map(|_| job.created_at),
-        finished_at: None,
-        generation: None,
-        progress: 0.0,
-        outcome: None,
-        log: None,
-        callback: job.callback_url.as_ref().map(callback),
-    }
 }
 
 /// Notes which payloads these jobs need.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::beside::put_data;
 use super::rows::{self, OutcomeCells, kind_number, millis, record, size};
 use super::session::{Done, Session};
-use crate::jobs::record::{Callback, Kind, Record, Status};
+use crate::jobs::record::Record;
 use crate::jobs::store::{Added, Idempotency, NewJob, StoreError};
 use crate::names::Digest;
 
@@ -66,7 +66,7 @@ fn add_one(session: &Session<'_>, job: &NewJob) -> Done<Added> {
     {
         return Ok(known);
     }
-    insert(session, &new_record(job), job.idempotency.as_ref())?;
+    insert(session, &job.record(), job.idempotency.as_ref())?;
     if let (Some(data), Some(sha256)) = (&job.data, job.image.sha256) {
         put_data(session, sha256, data, job.created_at)?;
     }
@@ -85,49 +85,6 @@ fn of_then(session: &Session<'_>, job: &NewJob, new: &Idempotency) -> Done<Optio
     }
     let known = session.first(GET, params![id], record)?;
     Ok(known.map(|record| Added::Known(Box::new(record))))
-}
-
-fn new_record(job: &NewJob) -> Record {
-    let is_claimed = job.claim.is_some();
-    let callback = job.callback_url.clone().map(|url| Callback {
-        url,
-        attempts: 0,
-        due: None,
-        delivered_at: None,
-        error: None,
-    });
-    Record {
-        id: job.id,
-        kind: Kind::Submitted,
-        owner: job.owner.clone(),
-        request_id: job.request_id.clone(),
-        plugin: job.plugin.clone(),
-        mime_type: job.mime_type.clone(),
-        options: job.options.clone(),
-        image: job.image,
-        priority: job.priority,
-        status: if is_claimed {
-            Status::Running
-        } else {
-            Status::Pending
-        },
-        attempt: u32::from(is_claimed),
-        max_attempts: job.max_attempts,
-        fence: i64::from(is_claimed),
-        host: job.claim.map(|(host, _)| host),
-        leased_until: job.claim.map(|(_, until)| until),
-        not_before: job.not_before,
-        deadline: job.deadline,
-        cancel_asked: false,
-        created_at: job.created_at,
-        started_at: is_claimed.then_some(job.created_at),
-        finished_at: None,
-        generation: None,
-        progress: 0.0,
-        outcome: None,
-        log: None,
-        callback,
-    }
 }
 
 fn insert(session: &Session<'_>, job: &Record, new: Option<&Idempotency>) -> Done<()> {

@@ -18,7 +18,7 @@ use crate::call::{Call, Payload};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
-use crate::jobs::{Added, Callback, Image, Kind, NewJob, Record, Status, Time};
+use crate::jobs::{Added, Image, NewJob, Time};
 use crate::names::Digest;
 use crate::services::callbacks;
 
@@ -222,7 +222,7 @@ fn welcome(
     seat: Option<(Arc<Desk>, Seat)>,
     until: Instant,
 ) -> Submitted {
-    let record = record_of(job);
+    let record = job.record();
     match seat {
         Some((desk, seat)) => {
             let held = durable.held.insert(record.clone(), until);
@@ -245,49 +245,5 @@ fn welcome(
     Submitted {
         record,
         is_new: true,
-    }
-}
-
-/// The record of a job that was just added, as the store has it.
-fn record_of(job: NewJob) -> Record {
-    let claimed = job.claim.is_some();
-    let url = job.callback_url;
-    Record {
-        id: job.id,
-        kind: Kind::Submitted,
-        owner: job.owner,
-        request_id: job.request_id,
-        plugin: job.plugin,
-        mime_type: job.mime_type,
-        options: job.options,
-        image: job.image,
-        priority: job.priority,
-        status: if claimed {
-            Status::Running
-        } else {
-            Status::Pending
-        },
-        attempt: claimed.into(),
-        max_attempts: job.max_attempts,
-        fence: claimed.into(),
-        host: job.claim.map(|(host, _)| host),
-        leased_until: job.claim.map(|(_, until)| until),
-        not_before: job.not_before,
-        deadline: job.deadline,
-        cancel_asked: false,
-        created_at: job.created_at,
-        started_at: claimed.then_some(job.created_at),
-        finished_at: None,
-        generation: None,
-        progress: 0.0,
-        outcome: None,
-        log: None,
-        callback: url.map(|url| Callback {
-            url,
-            attempts: 0,
-            due: None,
-            delivered_at: None,
-            error: None,
-        }),
     }
 }
