@@ -22,7 +22,7 @@ pub use jobs::JobsError;
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
 use crate::events::{Event, EventLog, Kind};
-use crate::http::{self, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
+use crate::http::{self, EdgeStats, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
 use crate::lane::worker::{self, Workers};
 use crate::loader::{ScanError, StagingArea, StagingError};
@@ -244,6 +244,7 @@ impl App {
             _lock,
         } = self;
         let state = Arc::new(ServerState::starting());
+        let edge = Arc::new(EdgeStats::default());
         let services = Services {
             analysis,
             jobs: Arc::clone(&jobs),
@@ -251,6 +252,7 @@ impl App {
             events: Arc::clone(&events),
             state: Arc::clone(&state),
             budget: Budget::new(config.server.budget()),
+            edge: Arc::clone(&edge),
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
@@ -287,7 +289,7 @@ impl App {
             asked: stopped,
             cancel: || jobs.cancel_all(),
         };
-        http::serve(listener, router, limits, shutdown, &tasks).await;
+        http::serve(listener, router, limits, shutdown, edge, &tasks).await;
         let passed = asked.map_or(Duration::ZERO, |asked| asked.elapsed());
         jobs.close(drain.saturating_sub(passed)).await;
         // What callers have left behind may still end well, within reason.

@@ -14,6 +14,7 @@ mod query;
 mod request_id;
 mod server;
 mod sse;
+mod stats;
 mod status;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use axum::{Router, middleware};
 
 pub use health::ServerState;
 pub use server::{ServerLimits, Shutdown, serve};
+pub use stats::{EdgeCounts, EdgeStats};
 
 use crate::budget::Budget;
 use crate::events::EventLog;
@@ -44,6 +46,8 @@ pub struct Services {
     pub state: Arc<ServerState>,
     /// How many bytes of requests are borne.
     pub budget: Budget,
+    /// What the edge counts.
+    pub edge: Arc<EdgeStats>,
 }
 
 /// What a request may be.

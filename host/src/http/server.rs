@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::linger::Lingering;
+use super::stats::EdgeStats;
 
 /// How long to wait when the system has no descriptor left for a connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -89,6 +90,7 @@ struct Server {
     limits: ServerLimits,
     phases: watch::Receiver<Phase>,
     places: Arc<Semaphore>,
+    stats: Arc<EdgeStats>,
 }
 
 /// Serves `router` until `shutdown`, and returns when no connection is left or the time for that is
@@ -98,6 +100,7 @@ pub async fn serve(
     router: Router,
     limits: ServerLimits,
     shutdown: Shutdown<impl Future<Output = ()>, impl FnOnce()>,
+    stats: Arc<EdgeStats>,
     tasks: &TaskTracker,
 ) {
     let (phase, phases) = watch::channel(Phase::Serving);
@@ -107,6 +110,7 @@ pub async fn serve(
         limits,
         phases,
         places: Arc::clone(&places),
+        stats,
     };
     tokio::select! {
         () = accept_all(&listener, &server, tasks) => {}
@@ -164,8 +168,10 @@ async fn carry(stream: TcpStream, server: Server, _place: OwnedSemaphorePermit) 
         router,
         limits,
         mut phases,
+        stats,
         ..
     } = server;
+    let _open = stats.accept();
     // Answers are written whole: there is nothing to be gained by waiting for more.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Lingering::new(stream, phases.clone()));

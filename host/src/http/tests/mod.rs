@@ -160,6 +160,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         events,
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
+        edge: Arc::default(),
     }
 }
 

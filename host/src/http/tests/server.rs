@@ -44,7 +44,15 @@ async fn start_with(
             asked: async { drop(stopped.await) },
             cancel,
         };
-        serve(listener, router, limits, shutdown, &TaskTracker::new()).await;
+        serve(
+            listener,
+            router,
+            limits,
+            shutdown,
+            Arc::default(),
+            &TaskTracker::new(),
+        )
+        .await;
     });
     Server {
         address,
