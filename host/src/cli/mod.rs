@@ -2,6 +2,7 @@
 
 mod analyze;
 mod at;
+mod bench;
 mod daemon;
 mod exit;
 mod jobs;
@@ -39,6 +40,8 @@ enum Command {
     Plugins(plugins::Plugins),
     /// Submit pictures to a daemon as jobs, and see to them
     Jobs(jobs::Jobs),
+    /// Measure how many calls a plugin carries out, and how long each takes
+    Bench(bench::Bench),
 }
 
 /// What every command takes.
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Analyze(analyze) => analyze.run(),
         Command::Plugins(plugins) => plugins.run(),
         Command::Jobs(jobs) => jobs.run(),
+        Command::Bench(bench) => bench.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
     match print::lost() {
