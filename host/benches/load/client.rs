@@ -15,13 +15,13 @@ use crate::server::PLUGIN;
 /// How many connections are opened, and what each sends.
 pub(crate) struct Clients {
     runtime: Runtime,
-    streams: Vec<TcpStream>,
+    address: SocketAddr,
+    connections: usize,
     request: Bytes,
     body: Bytes,
 }
 
 /// What came of one turn.
-#[derive(Default)]
 pub(crate) struct Turn {
     pub(crate) took: Vec<Duration>,
     pub(crate) elapsed: Duration,
@@ -31,44 +31,41 @@ impl Clients {
     pub(crate) fn new(address: SocketAddr, connections: usize, body: &Bytes) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
-        let streams = (0..connections).map(|_| {
-            let stream = runtime.block_on(TcpStream::connect(address)).unwrap();
-            stream.set_nodelay(true).unwrap();
-            stream
-        });
-        let streams = streams.collect();
         let request = format!(
             "POST /v1/analyze?plugin={PLUGIN} HTTP/1.1\r\nhost: {address}\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         Self {
             runtime,
-            streams,
+            address,
+            connections,
             request: request.into(),
             body: body.clone(),
         }
     }
 
-    /// Sends for so long; what was begun is ended.
-    pub(crate) fn run(&mut self, time: Duration) -> Turn {
-        let began = Instant::now();
-        let end = began + time;
-        let streams = std::mem::take(&mut self.streams);
-        let mut turn = Turn::default();
+    /// Sends for so long, over connections that are there before that; what was begun is ended.
+    pub(crate) fn run(&self, time: Duration) -> Turn {
+        let connect = async || {
+            let stream = TcpStream::connect(self.address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            stream
+        };
         self.runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..self.connections {
+                streams.push(connect().await);
+            }
+            let began = Instant::now();
             let mut clients = JoinSet::new();
             for stream in streams {
                 let (request, body) = (self.request.clone(), self.body.clone());
-                clients.spawn(call_until(end, stream, request, body));
+                clients.spawn(call_until(began + time, stream, request, body));
             }
-            while let Some(ended) = clients.join_next().await {
-                let (stream, took) = ended.unwrap();
-                self.streams.push(stream);
-                turn.took.extend(took);
-            }
-        });
-        turn.elapsed = began.elapsed();
-        turn
+            let took = clients.join_all().await.concat();
+            let elapsed = began.elapsed();
+            Turn { took, elapsed }
+        })
     }
 }
 
@@ -77,7 +74,7 @@ async fn call_until(
     mut stream: TcpStream,
     request: Bytes,
     body: Bytes,
-) -> (TcpStream, Vec<Duration>) {
+) -> Vec<Duration> {
     let mut took = Vec::new();
     let mut answer = vec![0; 4096];
     // A small request goes out at once, as clients send it.
@@ -95,7 +92,7 @@ async fn call_until(
         let now = Instant::now();
         took.push(now - began);
         if now >= end {
-            return (stream, took);
+            return took;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What HTTP costs: the same requests to a bare handler, which reads the body and answers the same JSON, and to a host
 //! with a plugin that does next to nothing, in its own process and in workers.
 //!
-//! `cargo bench -p bulkhead --bench load [-- QUICK]`. Server and clients share the machine. All ways take turns, round by
+//! `cargo bench -p bulkhead --bench load [-- quick] [64B|64KB|1MB|10MB]`. Server and clients share the machine. All ways take turns, round by
 //! round in one run; the ratios are what counts, because machines and their moods differ.
 
 #![expect(
@@ -26,5 +26,6 @@ fn main() {
         return;
     }
     let is_quick = arguments.iter().any(|argument| argument == "quick");
-    turns::measure(if is_quick { 3 } else { 11 });
+    let named = |size: &str| arguments.iter().any(|argument| argument == size);
+    turns::measure(if is_quick { 3 } else { 11 }, named);
 }

@@ -9,17 +9,17 @@ use crate::fixture::picture;
 use crate::server::{CONNECTIONS, Server};
 
 const SIZES: [(&str, usize); 4] = [
-    ("64 B", 64),
-    ("64 KB", 64_000),
-    ("1 MB", 1_000_000),
-    ("10 MB", 10_000_000),
+    ("64B", 64),
+    ("64KB", 64_000),
+    ("1MB", 1_000_000),
+    ("10MB", 10_000_000),
 ];
 const CLIENTS: [usize; 3] = [1, 8, CONNECTIONS];
 /// How long one way has in one round.
 const TURN: Duration = Duration::from_millis(200);
 
-/// Prints one table.
-pub(crate) fn measure(rounds: usize) {
+/// Prints one table: of the sizes that are named, or of all where none is.
+pub(crate) fn measure(rounds: usize, named: impl Fn(&str) -> bool) {
     let servers = [
         Server::bare(),
         Server::host(
@@ -34,7 +34,11 @@ pub(crate) fn measure(rounds: usize) {
     table.set_header([
         "body", "clients", "way", "a second", "p50", "p99", ": bare", "calls",
     ]);
+    let is_any = SIZES.iter().any(|(size, _)| named(size));
     for (size, bytes) in SIZES {
+        if is_any && !named(size) {
+            continue;
+        }
         for clients in CLIENTS {
             for row in compare(&servers, clients, bytes, rounds) {
                 table.add_row([vec![size.to_owned(), clients.to_string()], row].concat());
@@ -51,7 +55,7 @@ fn compare(servers: &[Server], clients: usize, bytes: usize, rounds: usize) -> V
         .iter()
         .map(|server| (Clients::new(server.address, clients, &body), Vec::new()))
         .collect();
-    for (clients, _) in &mut ways {
+    for (clients, _) in &ways {
         clients.run(TURN / 4);
     }
     for _ in 0..rounds {
