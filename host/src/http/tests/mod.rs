@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{HttpLimits, ServerState, Services, router};
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::{self, Config, Overrides, PluginConfig, Sources};
@@ -161,6 +162,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
         edge: Arc::default(),
+        access: Arc::new(Access::unguarded()),
     }
 }
 
@@ -192,6 +194,7 @@ fn limits() -> HttpLimits {
     HttpLimits {
         max_body: MAX_BODY,
         body_timeout: BODY_TIMEOUT,
+        tls: false,
     }
 }
 
