@@ -52,7 +52,9 @@ pub enum EditError {
     #[error("there is no token `{0}`: `bulkhead token list` shows those there are")]
     Unknown(String),
     /// It would end at once, or never.
-    #[error("a token cannot expire after {0:?}: give a time from a second to some thousand years, such as 90d")]
+    #[error(
+        "a token cannot expire after {0:?}: give a time from a second to some thousand years, such as 90d"
+    )]
     Expiry(Duration),
     /// The system has no random bits.
     #[error("the system gives no random bits: {0}")]

@@ -217,8 +217,14 @@ impl Access {
     fn wrong(&self, peer: Option<IpAddr>, problem: &str) -> CallError {
         let verdict = self.strangers.note(peer);
         if verdict.is_news {
-            let from = peer.map_or_else(|| "a socket of this machine".to_owned(), |it| it.to_string());
-            warn!(from, problem, "a wrong token was shown; more of them from there are told once a minute");
+            let from = peer.map_or_else(
+                || "a socket of this machine".to_owned(),
+                |it| it.to_string(),
+            );
+            warn!(
+                from,
+                problem, "a wrong token was shown; more of them from there are told once a minute"
+            );
         }
         match verdict.wait {
             Some(retry_after) => CallError::RateLimited {
@@ -245,7 +251,11 @@ impl Access {
         }
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = self.next_look.load(Ordering::Relaxed);
-        let early = if self.is_news(shown) { LOOK_EVERY - LOOK_SOON } else { 0 };
+        let early = if self.is_news(shown) {
+            LOOK_EVERY - LOOK_SOON
+        } else {
+            0
+        };
         now + early >= next
             && self
                 .next_look

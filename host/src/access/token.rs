@@ -66,7 +66,9 @@ pub(super) fn check_name(name: &str) -> Result<(), BadName> {
 
 /// Text that is no name of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no name for a token: give 1 to 64 characters on one line, without spaces round them")]
+#[error(
+    "`{0}` is no name for a token: give 1 to 64 characters on one line, without spaces round them"
+)]
 pub struct BadName(String);
 
 fn text_of(time: DateTime<Utc>) -> String {

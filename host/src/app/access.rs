@@ -41,7 +41,9 @@ pub fn open_access(config: &Config) -> Result<Access, AccessError> {
     }
     if access.is_shut() {
         let place = place(config);
-        warn!("everybody needs a token and there is none yet: make one with `bulkhead token create NAME --role admin{place}`");
+        warn!(
+            "everybody needs a token and there is none yet: make one with `bulkhead token create NAME --role admin{place}`"
+        );
     }
     Ok(access)
 }
@@ -62,5 +64,73 @@ fn place(config: &Config) -> String {
         // It stands in the configuration, which the command reads too.
         Some(_) => String::new(),
         None => format!(" --state {}", config.state.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::access::{New, Role, create};
+
+    fn config(listen: &str) -> (tempfile::TempDir, Config) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::built_in(folder.path().to_owned());
+        config.server.listen = listen.parse().unwrap();
+        (folder, config)
+    }
+
+    fn token(config: &Config) {
+        let new = New {
+            name: "first".to_owned(),
+            role: Role::Admin,
+            expires: None,
+            rate: None,
+        };
+        create(&config.tokens(), new).unwrap();
+    }
+
+    #[test]
+    fn only_this_machine_unless_told_or_there_are_tokens() {
+        for local in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:80"] {
+            assert!(open_access(&config(local).1).is_ok(), "{local}");
+        }
+        for open in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80"] {
+            let (_folder, mut config) = config(open);
+            let refused = open_access(&config).err().unwrap().to_string();
+            let create = format!(
+                "`bulkhead token create NAME --role admin --state {}`",
+                config.state.display()
+            );
+            assert!(
+                refused.starts_with(&format!("`server.listen`: {open} can")),
+                "{refused}"
+            );
+            assert!(refused.contains(&create), "{refused}");
+            config.server.insecure = true;
+            assert!(open_access(&config).is_ok());
+            config.server.insecure = false;
+            token(&config);
+            assert!(open_access(&config).is_ok());
+        }
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_read_keep_the_host_from_starting_anywhere() {
+        for listen in ["127.0.0.1:0", "0.0.0.0:80"] {
+            let (_folder, config) = config(listen);
+            token(&config);
+            fs::write(config.tokens(), "{}").unwrap();
+            let refused = open_access(&config).err().unwrap();
+            assert!(matches!(refused, AccessError::Tokens(_)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_nobody_can_enter_starts() {
+        let (_folder, mut config) = config("127.0.0.1:0");
+        config.access.loopback = Loopback::Token;
+        assert!(open_access(&config).unwrap().is_shut());
     }
 }

@@ -10,6 +10,7 @@ mod plugins;
 mod print;
 mod reload;
 mod serve;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Plugins(plugins::Plugins),
     /// Submit pictures to a daemon as jobs, and see to them
     Jobs(jobs::Jobs),
+    /// Make, list and revoke the tokens that a daemon lets in
+    Token(token::Token),
 }
 
 /// What every command takes.
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Analyze(analyze) => analyze.run(),
         Command::Plugins(plugins) => plugins.run(),
         Command::Jobs(jobs) => jobs.run(),
+        Command::Token(token) => token.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
     match print::lost() {

@@ -34,10 +34,8 @@ const PAGES: [(HeaderName, &str); 5] = [
 ];
 
 /// Where TLS is spoken: never without it again, for a year.
-const ENCRYPTED: [(HeaderName, &str); 1] = [(
-    header::STRICT_TRANSPORT_SECURITY,
-    "max-age=31536000",
-)];
+const ENCRYPTED: [(HeaderName, &str); 1] =
+    [(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")];
 
 /// Adds them to every answer.
 pub(super) async fn secure(

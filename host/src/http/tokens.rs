@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -76,10 +76,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Response, Failure> {
 }
 
 /// `POST /v1/tokens`
-pub(super) async fn create(
-    State(api): State<Api>,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
     check_type(&head.headers)?;
     let new = read(body, api.limits.body_timeout).await?;

@@ -1,9 +1,9 @@
 //! What can be done to a job that is there: end it, or run it once more.
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use super::super::Api;
 use super::super::access::Caller;

@@ -43,7 +43,9 @@ pub(in crate::http) async fn submit_batch(
     let batch = batch::read(request, &api).await?;
     let terms = terms::read(batch.wishes, key, &caller)?;
     let (files, parts): (Vec<_>, Vec<_>) = batch.items.into_iter().unzip();
-    let requests = parts.into_iter().map(|it| it.into_request(&id, &caller, deadline));
+    let requests = parts
+        .into_iter()
+        .map(|it| it.into_request(&id, &caller, deadline));
     let submitted = api.services.analysis.submit(requests.collect(), terms);
     let submitted = submitted.await?;
     answer(&View::now(&api, &caller), &files, submitted)

@@ -1,9 +1,9 @@
 //! `GET /v1/jobs`: a page of jobs, the latest first.
 
-use axum::{Extension, Json};
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use uuid::Uuid;
 

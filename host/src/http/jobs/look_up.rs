@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::{Extension, Json};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use super::super::Api;
 use super::super::access::Caller;

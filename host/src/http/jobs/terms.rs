@@ -156,7 +156,12 @@ mod tests {
     #[test]
     fn a_priority_is_one_of_three_words() {
         for priority in Priority::ALL {
-            let terms = read(wishes("priority", priority.as_str()), None, &Caller::local()).unwrap();
+            let terms = read(
+                wishes("priority", priority.as_str()),
+                None,
+                &Caller::local(),
+            )
+            .unwrap();
             assert_eq!(terms.priority, priority);
         }
         let there = "is no priority: there are high, normal and low";
@@ -166,7 +171,11 @@ mod tests {
 
     #[test]
     fn a_time_is_of_rfc_3339_and_in_milliseconds() {
-        let not_before = |text: &str| read(wishes("not_before", text), None, &Caller::local()).unwrap().not_before;
+        let not_before = |text: &str| {
+            read(wishes("not_before", text), None, &Caller::local())
+                .unwrap()
+                .not_before
+        };
         let told = |text: &str| not_before(text).unwrap().to_rfc3339();
         assert_eq!(told("1999-12-31t23:59:59z"), "1999-12-31T23:59:59+00:00");
         assert_eq!(told("2999-12-31T23:00:00Z"), "2999-12-31T23:00:00+00:00");

@@ -27,6 +27,7 @@ use crate::services::{AnalysisService, JobManagementService, PluginManagementSer
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 use arc_swap::ArcSwap;
 
+mod access;
 mod bodies;
 mod budget;
 mod deadlines;
