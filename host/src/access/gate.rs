@@ -241,6 +241,12 @@ impl Access {
 
     /// Whether it is time to [look at the file again](Self::look) before this is judged. Says so to one only.
     pub fn is_due(&self, shown: &Shown<'_>) -> bool {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.is_due_at(now, shown)
+    }
+
+    /// The same, so many milliseconds after the beginning.
+    pub(super) fn is_due_at(&self, now: u64, shown: &Shown<'_>) -> bool {
         let matters = match shown {
             Shown::Nothing => self.rules.insecure && !self.had_tokens.load(Ordering::Relaxed),
             Shown::Bearer(_) => true,
@@ -249,7 +255,6 @@ impl Access {
         if self.path.is_none() || !matters {
             return false;
         }
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let next = self.next_look.load(Ordering::Relaxed);
         let early = if self.is_news(shown) {
             LOOK_EVERY - LOOK_SOON

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -23,6 +24,9 @@ pub(super) struct Strangers {
     wrong: DefaultKeyedRateLimiter<IpAddr>,
     told: DefaultKeyedRateLimiter<IpAddr>,
     most: usize,
+    began: Instant,
+    // In seconds since then: to look through all of them takes a while.
+    shrunk: AtomicU64,
 }
 
 /// What is to be done about a wrong token.
@@ -45,17 +49,36 @@ impl Strangers {
             wrong: RateLimiter::keyed(every(WRONG_EVERY).allow_burst(WRONG_AT_ONCE)),
             told: RateLimiter::keyed(every(TOLD_EVERY)),
             most,
+            began: Instant::now(),
+            shrunk: AtomicU64::new(0),
         }
     }
 
     /// Notes a wrong token from `peer`; without one it came by a socket of this machine.
     pub(super) fn note(&self, peer: Option<IpAddr>) -> Verdict {
         let peer = network(peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        let wrong = check(&self.wrong, room(&self.wrong, peer, self.most));
-        let told = check(&self.told, room(&self.told, peer, self.most));
+        self.make_room();
+        let place = |limiter: &DefaultKeyedRateLimiter<IpAddr>| {
+            let is_full = limiter.len() >= self.most;
+            if is_full { OTHERS } else { peer }
+        };
+        let wrong = check(&self.wrong, place(&self.wrong));
+        let told = check(&self.told, place(&self.told));
         Verdict {
             wait: wrong.err(),
             is_news: told.is_ok(),
+        }
+    }
+
+    /// Those who have been quiet for long enough are forgotten when there is no room left, at most once a second.
+    fn make_room(&self) {
+        if self.wrong.len().max(self.told.len()) < self.most {
+            return;
+        }
+        let now = self.began.elapsed().as_secs() + 1;
+        if self.shrunk.swap(now, Ordering::Relaxed) < now {
+            self.wrong.retain_recent();
+            self.told.retain_recent();
         }
     }
 
@@ -74,15 +97,6 @@ fn network(peer: IpAddr) -> IpAddr {
         }
         peer @ IpAddr::V4(_) => peer,
     }
-}
-
-/// Those who have been quiet for long enough are forgotten when there is no room left.
-fn room(limiter: &DefaultKeyedRateLimiter<IpAddr>, peer: IpAddr, most: usize) -> IpAddr {
-    if limiter.len() < most {
-        return peer;
-    }
-    limiter.retain_recent();
-    if limiter.len() < most { peer } else { OTHERS }
 }
 
 fn check(limiter: &DefaultKeyedRateLimiter<IpAddr>, peer: IpAddr) -> Result<(), Duration> {

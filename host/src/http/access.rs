@@ -2,6 +2,7 @@
 //! by its answer only.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -14,8 +15,8 @@ use serde::Serialize;
 pub use crate::access::{Caller, Role};
 
 use super::answer::{Failure, Inside};
-use super::{Api, ROLES, Services};
-use crate::access::Shown;
+use super::{Api, ROLES};
+use crate::access::{Access, Shown};
 use crate::error::CallError;
 
 /// What a route asks of who calls it.
@@ -29,14 +30,13 @@ pub(super) enum Needs {
 
 /// Finds out who calls: a [`Caller`] in the request's extensions, none where it is nobody that is known.
 pub(super) async fn identify(
-    State(services): State<Services>,
+    State(gate): State<Arc<Access>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let (gate, peer) = (&services.access, peer(&request));
-    let shown = shown(request.headers());
+    let (shown, peer) = (shown(request.headers()), peer(&request));
     if gate.is_due(&shown) {
-        let gate = std::sync::Arc::clone(gate);
+        let gate = Arc::clone(&gate);
         // Whatever becomes of it, those that are known still hold.
         let _ = tokio::task::spawn_blocking(move || gate.look()).await;
     }

@@ -99,11 +99,8 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     let routes = routes.route_layer(middleware::from_fn(access::permit));
-    let api = Api {
-        services: services.clone(),
-        limits,
-    };
-    guarded(routes.with_state(api), services, limits)
+    let gate = Arc::clone(&services.access);
+    guarded(routes.with_state(Api { services, limits }), gate, limits)
 }
 
 /// The role that each route needs, whatever the verb. A route without a row is for nobody.
@@ -136,10 +133,10 @@ const ADMIN: Needs = Needs::Role(Role::Admin);
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router, services: Services, limits: HttpLimits) -> Router {
+fn guarded(routes: Router, gate: Arc<Access>, limits: HttpLimits) -> Router {
     Router::new()
         .fallback_service(routes)
-        .layer(middleware::from_fn_with_state(services, access::identify))
+        .layer(middleware::from_fn_with_state(gate, access::identify))
         .layer(middleware::from_fn(origin::refuse_foreign))
         .layer(middleware::from_fn(edge::surround))
         .layer(middleware::from_fn_with_state(limits, headers::secure))

@@ -9,6 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::Api;
 use super::answer::Failure;
@@ -151,6 +152,12 @@ fn check_type(headers: &HeaderMap) -> Result<(), CallError> {
     })
 }
 
+/// serde would not mind a list: it takes one for the fields in the order of our source.
+fn wanted(body: &[u8]) -> serde_json::Result<Wanted> {
+    let fields: Map<String, Value> = serde_json::from_slice(body)?;
+    serde_json::from_value(Value::Object(fields))
+}
+
 async fn read(body: Body, limit: Duration) -> Result<New, CallError> {
     let body = tokio::time::timeout(limit, to_bytes(body, MAX_BODY)).await;
     let body = body.map_err(|_| CallError::SlowRequest { limit })?;
@@ -162,7 +169,7 @@ async fn read(body: Body, limit: Duration) -> Result<New, CallError> {
         role,
         expires_in,
         rate,
-    } = serde_json::from_slice(&body).map_err(CallError::malformed)?;
+    } = wanted(&body).map_err(CallError::malformed)?;
     let span = |text: String| {
         let span = humantime::parse_duration(&text);
         span.map_err(|_| {

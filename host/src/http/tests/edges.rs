@@ -218,7 +218,7 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
     }
     let app = guarded(
         Router::new().route("/{number}", on_get(number)),
-        super::services(&[]),
+        super::services(&[]).access,
         super::limits(),
     );
     let seen = ask(app.clone(), get("/13")).await;
