@@ -1,6 +1,7 @@
 //! The composition root: builds the chain from its settings, starts and stops it. The binary and
 //! the tests both begin here.
 
+mod access;
 mod jobs;
 mod watch;
 
@@ -17,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+pub use access::{AccessError, open_access};
 pub use jobs::JobsError;
 
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
 use crate::events::{Event, EventLog, Kind};
@@ -53,6 +56,7 @@ pub struct App {
     pub plugins: Arc<PluginManagementService>,
     /// Where plugins are looked up.
     pub registry: Arc<PluginRegistry>,
+    access: Arc<Access>,
     config: Config,
     running: Arc<ArcSwap<Config>>,
     workers: Arc<Workers>,
@@ -89,6 +93,9 @@ pub enum StartError {
         "`workers.sandbox = \"required\"`, and workers cannot be shut in: {0}; set it to \"best-effort\" to run without"
     )]
     Sandbox(String),
+    /// Nobody must be let in.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Jobs cannot be kept.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -103,6 +110,7 @@ impl App {
     /// # Errors
     /// When the state folder or the plugins folder cannot be used.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        let access = Arc::new(open_access(&config)?);
         let lock = lock(&config.state)?;
         let area = Arc::new(StagingArea::open(&config.state)?);
         let workers = Workers::new(&config.workers, &config.state)
@@ -146,6 +154,7 @@ impl App {
             jobs,
             plugins,
             registry,
+            access,
             config,
             running,
             workers,
@@ -234,6 +243,7 @@ impl App {
             jobs,
             plugins,
             registry: _,
+            access,
             config,
             running: _,
             workers,
@@ -253,10 +263,12 @@ impl App {
             state: Arc::clone(&state),
             budget: Budget::new(config.server.budget()),
             edge: Arc::clone(&edge),
+            access,
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
             body_timeout: BODY_TIMEOUT,
+            tls: config.server.tls.certificate.is_some(),
         };
         let router = http::router(services, limits);
         let stop = reconciler.stop();

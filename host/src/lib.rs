@@ -2,6 +2,7 @@
 //!
 //! The modules in reading order; each says in its head what it owns and what it must not know.
 
+pub mod access;
 pub mod app;
 pub mod budget;
 pub mod call;

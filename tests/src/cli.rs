@@ -21,7 +21,14 @@ pub struct Ended {
 
 /// Runs `bulkhead` to its end.
 pub fn run(arguments: &[&str]) -> Ended {
-    let output = command().args(arguments).output().unwrap();
+    run_with(arguments, &[])
+}
+
+/// The same, with more in its environment.
+pub fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
+    let mut command = command();
+    command.envs(environment.iter().copied());
+    let output = command.args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended {
         exit: output.status.code().expect("no signal has ended it"),

@@ -46,6 +46,14 @@ impl Daemon {
         Self::start_by(cli::command(), folder, config, environment)
     }
 
+    /// The same, on another address.
+    pub fn start_at(folder: &Folder, listen: &str, config: &str) -> Self {
+        let launched = Self::launch_at(cli::command(), folder, listen, config, &[]);
+        let mut daemon = launched.unwrap_or_else(|it| panic!("{}: it said {}", it.ended, it.said));
+        assert!(daemon.until_ready(), "the daemon ended before it was ready");
+        daemon
+    }
+
     /// The same, started by another program, which becomes the daemon: with `setpriv`, say.
     pub fn start_behind(folder: &Folder, config: &str, starter: &[&str]) -> Self {
         Self::start_by(cli::command_behind(starter), folder, config, &[])
@@ -101,8 +109,18 @@ impl Daemon {
 
     /// Starts a daemon; what it said instead of where it listens, where it does not.
     fn launch(
+        command: Command,
+        folder: &Folder,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, NotStarted> {
+        Self::launch_at(command, folder, "127.0.0.1:0", config, environment)
+    }
+
+    fn launch_at(
         mut command: Command,
         folder: &Folder,
+        listen: &str,
         config: &str,
         environment: &[(&str, &str)],
     ) -> Result<Self, NotStarted> {
@@ -110,7 +128,7 @@ impl Daemon {
         std::fs::write(&file, config).unwrap();
         let mut process = command
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--plugins"])
+            .args(["--listen", listen, "--plugins"])
             .arg(folder.path())
             .arg("--state")
             .arg(folder.beside("state"))
@@ -222,6 +240,16 @@ impl Daemon {
     pub fn post_json(&self, body: &Value) -> Answer {
         let request = self.agent.post(self.url("/v1/analyze"));
         Answer::of(request.send_json(body))
+    }
+
+    /// A request of who has this token.
+    pub fn request_as<'a>(&'a self, token: &'a str, verb: &'a str, path: &str) -> Request<'a> {
+        Request {
+            agent: &self.agent,
+            token,
+            verb,
+            url: self.url(path),
+        }
     }
 
     /// Looks something up.
@@ -370,6 +398,32 @@ impl Daemon {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+}
+
+/// A request of somebody with a token.
+pub struct Request<'a> {
+    agent: &'a Agent,
+    token: &'a str,
+    verb: &'a str,
+    url: String,
+}
+
+impl Request<'_> {
+    /// The answer to it, with more headers and this body.
+    pub fn send(self, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let request = ureq::http::Request::builder()
+            .method(self.verb)
+            .uri(self.url)
+            .header("authorization", format!("Bearer {}", self.token));
+        let add = |request: ureq::http::request::Builder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        let request = headers.iter().fold(request, add);
+        if self.verb != "POST" {
+            return Answer::of(self.agent.run(request.body(()).unwrap()));
+        }
+        Answer::of(self.agent.run(request.body(body).unwrap()))
     }
 }
 

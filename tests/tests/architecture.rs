@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("failpoints", &[]),
     ("config", &["names"]),
     ("envelope", &["error", "names"]),
+    // A file is told by its state from what it was.
+    ("access", &["error", "names", "platform::Fingerprint"]),
     // The key to the door hangs where the door is kept.
     ("call", &["budget", "error", "names", "runner::Pass"]),
     ("validation", &["call", "error"]),
@@ -91,13 +93,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "budget", "call", "envelope", "error", "events", "jobs", "names", "registry",
+            "access", "budget", "call", "envelope", "error", "events", "jobs", "names", "registry",
             "services",
         ],
     ),
     (
         "app",
         &[
+            "access",
             "budget",
             "config",
             "events",
@@ -117,6 +120,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            // Works on the file with the tokens, beside a daemon.
+            "access",
             "app",
             "call",
             "config",
@@ -199,6 +204,9 @@ const BLOCKING: &[&str] = &[
     "app/jobs.rs",
     // A look at the folder that somebody has asked for.
     "app/watch.rs",
+    // The file with the tokens is looked at, at most once a second, and the functions of a backtrace are named.
+    "http/access.rs",
+    "http/tokens.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
     // Files of payloads are written, brought to rest and read.
@@ -209,6 +217,8 @@ const BLOCKING: &[&str] = &[
     "services/callbacks/task.rs",
     // Large payloads are hashed.
     "services/jobs/payloads.rs",
+    // The functions of a backtrace are named.
+    "services/jobs/stored.rs",
     "services/jobs/tell.rs",
     "services/opening.rs",
     // An earlier build is read and hashed.

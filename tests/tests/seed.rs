@@ -124,7 +124,7 @@ async fn every_call_goes_through_the_runner() {
 async fn jobs_delegate_to_plugin_management() {
     let chain = Chain::of(Does::Answer(r#"{"ok": true}"#));
     let id = chain.jobs.create_job(Arc::new(call(b"123", "image/png")));
-    let job = || chain.jobs.get_job(&id.to_string()).unwrap();
+    let job = || chain.jobs.get_job(&id.to_string(), None).unwrap();
     assert_eq!((job().status(), job().attempt()), ("PENDING", 0));
     assert!(chain.double.taken().is_empty());
     let result = chain.jobs.run_job(id).await.unwrap();
@@ -139,7 +139,7 @@ async fn a_job_that_fails_ends_once() {
     let id = chain.jobs.create_job(Arc::new(call(b"123", "image/png")));
     let envelope = chain.jobs.run_job(id).await.unwrap_err();
     assert_eq!(brief(&envelope), "ExecutionError failed: kaboom");
-    let job = chain.jobs.get_job(&id.to_string()).unwrap();
+    let job = chain.jobs.get_job(&id.to_string(), None).unwrap();
     assert_eq!(job.status(), "FAILED");
     let again = chain.jobs.run_job(id).await.unwrap_err();
     assert_eq!(again.error.details["code"], "not_found");

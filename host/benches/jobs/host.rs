@@ -169,6 +169,7 @@ fn request() -> AnalysisRequest {
         payload: Payload::Heap(image()),
         mime_type: "image/png".to_owned(),
         options: None,
+        owner: None,
         request_id: "bench".into(),
         deadline: None,
         held: None,

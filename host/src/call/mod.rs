@@ -33,6 +33,8 @@ pub struct Call {
     pub mime_type: String,
     /// The options, a JSON text; `None` for none.
     pub options: Option<Box<RawValue>>,
+    /// Whose it is: the id of the token that it came with, if it came with one.
+    pub owner: Option<Arc<str>>,
     /// How long the caller lets it take; the plugin's own deadline counts besides.
     pub deadline: Option<Duration>,
     /// Its share of the bytes that the host bears, given back when nobody holds the call any more.
@@ -56,6 +58,7 @@ impl Call {
             payload,
             mime_type,
             options: None,
+            owner: None,
             deadline: None,
             held: None,
             ear: None,

@@ -94,6 +94,7 @@ impl Analyze {
             mime_type: self.mime_type.clone().unwrap_or_else(sniffed),
             payload: Payload::Heap(Bytes::from(bytes)),
             options: self.options.clone(),
+            owner: None,
             request_id: Arc::from(image.to_string_lossy()),
             deadline: self.deadline,
             held: None,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use ureq::http::{Response, Uri, header};
+use ureq::http::{HeaderValue, Request, Response, Uri, header};
+use ureq::middleware::MiddlewareNext;
 use ureq::{Agent, Body, BodyReader, SendBody, Timeout};
 
 use super::exit::{Exit, Failure};
@@ -73,6 +74,19 @@ impl fmt::Display for Address {
 #[error("`{0}` is no daemon's address: write \"http://127.0.0.1:8077\" or \"127.0.0.1:8077\"")]
 pub(super) struct BadAddress(String);
 
+/// A token as a header has it; never shown.
+pub(super) struct Bearer(HeaderValue);
+
+impl Bearer {
+    /// What stands in a variable or a file; nothing where that cannot be a token.
+    pub(super) fn new(token: &str) -> Option<Self> {
+        let token = Some(token.trim()).filter(|token| !token.is_empty())?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self(value))
+    }
+}
+
 /// A daemon, as far as its address says.
 pub(super) struct Daemon {
     address: Address,
@@ -80,8 +94,8 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Nothing is sent yet.
-    pub(super) fn at(address: Address) -> Self {
+    /// Nothing is sent yet. With each request goes `token`, if there is one.
+    pub(super) fn at(address: Address, token: Option<Bearer>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // What the environment says of proxies is for the way out of here, not for this.
@@ -94,6 +108,15 @@ impl Daemon {
             .timeout_recv_body(Some(ANSWER))
             .max_idle_connections(KEPT)
             .max_idle_connections_per_host(KEPT)
+            .middleware(
+                move |mut request: Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+                    if let Some(Bearer(token)) = &token {
+                        let headers = request.headers_mut();
+                        headers.insert(header::AUTHORIZATION, token.clone());
+                    }
+                    next.handle(request)
+                },
+            )
             .build();
         let agent = config.into();
         Self { address, agent }
@@ -172,7 +195,7 @@ impl Daemon {
         }
         match Refused::of(&answer) {
             Some(line) => Err(DaemonError::Refused(Refused {
-                line,
+                line: line + advice(status.as_u16()),
                 answer,
                 status: status.as_u16(),
                 retry_after: retry_after.map(Duration::from_secs),
@@ -202,6 +225,18 @@ impl Daemon {
             ureq::Error::BodyExceedsLimit(_) => self.stranger("its answer has no end"),
             other => self.stranger(other.to_string()),
         }
+    }
+}
+
+/// What people are to do who were not let in.
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 => {
+            "; put the token into BULKHEAD_TOKEN, or into a file that --token-file names (`bulkhead token create`, on \
+             the daemon's machine, makes one)"
+        }
+        403 => "; the token is that of BULKHEAD_TOKEN or --token-file",
+        _ => "",
     }
 }
 

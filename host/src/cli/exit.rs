@@ -17,7 +17,8 @@ Exit codes:
   69  the host cannot start: its address or its state folder is taken; or no daemon answers
   74  the results could not be written: the disk behind stdout is full, say
   75  jobs had not ended when the time of `jobs wait` was over: they go on
-  78  the configuration is wrong, the plugins folder cannot be used, or workers are not shut in as it says";
+  78  the configuration is wrong, the plugins folder or the tokens cannot be used, strangers could come in, or workers
+      are not shut in as it says";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Plugins(error) => error.into(),
             error @ StartError::Sandbox(_) => Self::new(Exit::Config, error),
+            error @ StartError::Access(_) => Self::new(Exit::Config, chain(&error)),
             StartError::Staging(error @ StagingError::Unsafe(_)) => {
                 Self::new(Exit::Config, chain(&error))
             }

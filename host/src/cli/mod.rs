@@ -11,6 +11,7 @@ mod plugins;
 mod print;
 mod reload;
 mod serve;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ enum Command {
     Jobs(jobs::Jobs),
     /// Measure how many calls a plugin carries out, and how long each takes
     Bench(bench::Bench),
+    /// Make, list and revoke the tokens that a daemon lets in
+    Token(token::Token),
 }
 
 /// What every command takes.
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Plugins(plugins) => plugins.run(),
         Command::Jobs(jobs) => jobs.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Token(token) => token.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
     match print::lost() {

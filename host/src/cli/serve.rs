@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::exit::{Exit, Failure};
 use super::reload::{Asking, Settings};
 use super::{Common, logs, print};
-use crate::app::App;
+use crate::app::{App, StartError, open_access};
 use crate::config::{self, Config};
 use crate::services::PluginManagementService;
 
@@ -97,6 +97,8 @@ async fn serve(
     asking: Asking,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), Failure> {
+    // Said before anything is taken that another start would find taken.
+    open_access(&config).map_err(StartError::from)?;
     let address = config.server.listen;
     let listener = TcpListener::bind(address)
         .await

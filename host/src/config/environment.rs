@@ -18,6 +18,7 @@ use crate::names::nearest;
 const PREFIX: &str = "BULKHEAD_";
 const CONFIG: &str = "BULKHEAD_CONFIG";
 const STATE: &str = "BULKHEAD_STATE";
+const TOKEN: &str = "BULKHEAD_TOKEN";
 
 /// The variables that were set when we started.
 #[derive(Clone, Default)]
@@ -35,6 +36,21 @@ impl Environment {
     /// The file that `BULKHEAD_CONFIG` names.
     pub(super) fn config(&self) -> Option<PathBuf> {
         self.get(CONFIG).map(PathBuf::from)
+    }
+
+    /// The token that commands show to a daemon.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn token(&self) -> Result<Option<String>, ConfigError> {
+        let given = |value: &OsStr| {
+            let text = value.to_str().map(str::to_owned);
+            text.ok_or_else(|| ConfigError::Given {
+                name: TOKEN.to_owned(),
+                problem: Problem::NotUnicode,
+            })
+        };
+        self.get(TOKEN).map(given).transpose()
     }
 
     /// The folder for the state, as the first of several variables says.
@@ -141,6 +157,7 @@ fn known() -> BTreeMap<String, Option<KeyPath>> {
     let special = [
         (CONFIG.to_owned(), None),
         (STATE.to_owned(), None),
+        (TOKEN.to_owned(), None),
         ("BULKHEAD_LOG".to_owned(), Some(vec!["log", "level"])),
     ];
     let of_keys = keys::TABLES.into_iter().flat_map(|table| {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
@@ -136,12 +135,6 @@ pub enum Problem {
          \"database\", \"s3://bucket/prefix\", or the absolute path of a folder that all of them share"
     )]
     LocalPayloads,
-    /// Strangers could reach us.
-    #[error(
-        "{0} can be reached from other machines, and there are no tokens yet to keep strangers out: use a loopback \
-         address such as 127.0.0.1, or set `insecure = true` in [server] if that is meant"
-    )]
-    Exposed(SocketAddr),
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

@@ -54,9 +54,6 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     layers.push(sources.overrides.layer());
 
     let config = resolve(&layers, sources.state()?, &sources.environment)?;
-    if !config.server.insecure && !config.server.is_local() {
-        return Err(sources.exposed(document.as_ref(), config.server.listen));
-    }
     if config.server.tls.certificate.is_some() != config.server.tls.key.is_some() {
         let path = &["server", "tls"];
         return Err(sources.blame(document.as_ref(), path, Problem::HalfTls));
@@ -92,18 +89,6 @@ impl Sources {
         let flag = self.overrides.state.clone();
         flag.or_else(|| self.environment.state())
             .ok_or(ConfigError::NoState)
-    }
-
-    /// Blames the source that the address came from.
-    fn exposed(&self, document: Option<&Document>, listen: SocketAddr) -> ConfigError {
-        let problem = Problem::Exposed(listen);
-        match self.overrides.listen {
-            Some(_) => ConfigError::Given {
-                name: "--listen".to_owned(),
-                problem,
-            },
-            None => self.blame(document, &["server", "listen"], problem),
-        }
     }
 
     /// Blames the source that the key at `path` came from, if not from a flag.

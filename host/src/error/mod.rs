@@ -35,6 +35,42 @@ pub enum CallError {
         /// What it said.
         found: String,
     },
+    /// No token where one is needed, or what is none that holds.
+    #[error("{problem}")]
+    Unauthorized {
+        /// What was found, and what to do.
+        problem: String,
+    },
+    /// A token that does not go so far.
+    #[error("it needs the role `{needed}`, and the token `{token}` has the role `{found}`")]
+    MissingRole {
+        /// What it takes.
+        needed: &'static str,
+        /// What the token has.
+        found: &'static str,
+        /// The token's name.
+        token: String,
+    },
+    /// Too many from one client.
+    #[error("{problem}")]
+    RateLimited {
+        /// Of what, and of whom.
+        problem: String,
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// What a token is to be, and cannot.
+    #[error("{problem}")]
+    TokenRefused {
+        /// What was found, and what to do.
+        problem: String,
+    },
+    /// No such token.
+    #[error("no token `{id}`")]
+    UnknownToken {
+        /// What was asked for.
+        id: String,
+    },
     /// No such route.
     #[error("no route `{path}`")]
     UnknownRoute {
@@ -109,6 +145,12 @@ pub enum CallError {
     /// A body type that a batch does not have.
     #[error("a batch takes no `{found}`: send multipart/form-data with files called `image`")]
     UnsupportedBatch {
+        /// The content type that was sent.
+        found: String,
+    },
+    /// A body type that says nothing of a token.
+    #[error("a token takes no `{found}`: send application/json with `name` and `role`")]
+    UnsupportedToken {
         /// The content type that was sent.
         found: String,
     },
@@ -349,27 +391,32 @@ impl CallError {
             Self::EmptyImage => Code::EmptyImage,
             Self::MissingMimeType => Code::MissingMimeType,
             Self::Forbidden { .. } => Code::Forbidden,
+            Self::Unauthorized { .. } => Code::Unauthorized,
+            Self::MissingRole { .. } => Code::Forbidden,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::UnknownRoute { .. }
             | Self::UnknownJob { .. }
             | Self::UnknownAttachment { .. }
+            | Self::UnknownToken { .. }
             | Self::NoResult { .. } => Code::NotFound,
             Self::CallbackRefused { .. } => Code::Forbidden,
             Self::HostDied { .. } => Code::Crash,
             Self::StorageFull { .. } => Code::StorageFull,
             Self::ExpiredJob { .. } => Code::Expired,
             Self::WrongMethod { .. } => Code::MethodNotAllowed,
-            Self::UnsupportedBody { .. } | Self::UnsupportedBatch { .. } => {
-                Code::UnsupportedMediaType
-            }
+            Self::UnsupportedBody { .. }
+            | Self::UnsupportedBatch { .. }
+            | Self::UnsupportedToken { .. } => Code::UnsupportedMediaType,
             Self::SlowRequest { .. } => Code::RequestTimeout,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::UnsupportedMimeType { .. } => Code::UnsupportedMimeType,
             Self::ImageMismatch { .. } => Code::ImageMismatch,
             Self::ImageTooLarge { .. } => Code::ImageTooLarge,
             Self::InvalidOptions { .. } => Code::InvalidOptions,
-            Self::InvalidInput { .. } | Self::NotRetried { .. } | Self::KeyReused { .. } => {
-                Code::InvalidInput
-            }
+            Self::InvalidInput { .. }
+            | Self::NotRetried { .. }
+            | Self::TokenRefused { .. }
+            | Self::KeyReused { .. } => Code::InvalidInput,
             Self::InvalidOutput { .. } => Code::InvalidOutput,
             Self::UnknownPlugin { .. } => Code::PluginNotFound,
             Self::Unavailable { .. } => Code::PluginUnavailable,
@@ -431,6 +478,7 @@ impl CallError {
                 json!({ "in_flight": in_flight, "queued": queued })
             }
             Self::HostDied { attempts } => json!({ "attempts": attempts }),
+            Self::MissingRole { needed, found, .. } => json!({ "needed": needed, "role": found }),
             Self::OverBudget {
                 in_flight, limit, ..
             } => {
@@ -440,6 +488,10 @@ impl CallError {
             | Self::EmptyImage
             | Self::MissingMimeType
             | Self::Forbidden { .. }
+            | Self::Unauthorized { .. }
+            | Self::RateLimited { .. }
+            | Self::TokenRefused { .. }
+            | Self::UnknownToken { .. }
             | Self::UnknownRoute { .. }
             | Self::UnknownJob { .. }
             | Self::UnknownAttachment { .. }
@@ -452,6 +504,7 @@ impl CallError {
             | Self::WrongMethod { .. }
             | Self::UnsupportedBody { .. }
             | Self::UnsupportedBatch { .. }
+            | Self::UnsupportedToken { .. }
             | Self::SlowRequest { .. }
             | Self::InvalidOutput { .. }
             | Self::Protocol { .. }
@@ -484,9 +537,9 @@ impl CallError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::StoreUnreachable { .. } => Some(Duration::from_secs(1)),
-            Self::Overloaded { retry_after, .. } | Self::OverBudget { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::Overloaded { retry_after, .. }
+            | Self::OverBudget { retry_after, .. }
+            | Self::RateLimited { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::status;
 use crate::envelope::{self, Envelope};
-use crate::error::{CallError, Traceback};
+use crate::error::{CallError, Code, Traceback};
 use crate::services::Refusal;
 
 /// The header with the id of the job that a call was.
@@ -26,6 +26,10 @@ pub(super) struct Failure {
     // Of the host's own, which nobody has told the log of.
     fault: Option<Traceback>,
 }
+
+/// In the extensions of an answer: the whole envelope, for who may see it.
+#[derive(Clone)]
+pub(super) struct Inside(pub(super) Box<Envelope>);
 
 /// In the extensions of an answer: what the log is to say of it.
 #[derive(Clone)]
@@ -77,12 +81,16 @@ impl IntoResponse for Failure {
         if let Some(delay) = self.envelope.retry_after() {
             headers.insert(header::RETRY_AFTER, whole_seconds(delay).into());
         }
+        if code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(fault) = self.fault {
             response.extensions_mut().insert(Fault(fault));
         }
+        response.extensions_mut().insert(Inside(self.envelope));
         response
     }
 }

@@ -1,10 +1,12 @@
 //! The HTTP face of the host, and the only module that knows status codes. Knows the services, and
 //! nothing that stands behind them.
 
+pub mod access;
 mod analyze;
 mod answer;
 mod edge;
 mod events;
+mod headers;
 mod health;
 mod jobs;
 mod linger;
@@ -16,17 +18,20 @@ mod server;
 mod sse;
 mod stats;
 mod status;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 
+use access::{Needs, Role};
 pub use health::ServerState;
 pub use server::{ServerLimits, Shutdown, serve};
 pub use stats::{EdgeCounts, EdgeStats};
 
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::events::EventLog;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
@@ -48,6 +53,8 @@ pub struct Services {
     pub budget: Budget,
     /// What the edge counts.
     pub edge: Arc<EdgeStats>,
+    /// Who may call.
+    pub access: Arc<Access>,
 }
 
 /// What a request may be.
@@ -57,6 +64,8 @@ pub struct HttpLimits {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Whether TLS is spoken.
+    pub tls: bool,
 }
 
 /// All that handlers share.
@@ -84,18 +93,53 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}/reload", post(plugins::reload))
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/events", get(events::follow))
+        .route("/v1/access", get(access::myself))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
-    guarded(routes.with_state(Api { services, limits }))
+    let routes = routes.route_layer(middleware::from_fn(access::permit));
+    let gate = Arc::clone(&services.access);
+    guarded(routes.with_state(Api { services, limits }), gate, limits)
 }
+
+/// The role that each route needs, whatever the verb. A route without a row is for nobody.
+const ROLES: &[(&str, Needs)] = &[
+    ("/v1/analyze", ANALYZE),
+    ("/v1/jobs", ANALYZE),
+    ("/v1/jobs/batch", ANALYZE),
+    ("/v1/jobs/{id}", ANALYZE),
+    ("/v1/jobs/{id}/retry", ANALYZE),
+    ("/v1/jobs/{id}/events", ANALYZE),
+    ("/v1/jobs/{id}/result", ANALYZE),
+    ("/v1/jobs/{id}/attachments/{name}", ANALYZE),
+    ("/v1/plugins", ANALYZE),
+    ("/v1/plugins/{name}", ANALYZE),
+    ("/v1/plugins/{name}/enable", OPERATE),
+    ("/v1/plugins/{name}/disable", OPERATE),
+    ("/v1/plugins/{name}/reload", OPERATE),
+    ("/v1/plugins/{name}/rollback", OPERATE),
+    ("/v1/events", OPERATE),
+    ("/v1/access", ANALYZE),
+    ("/v1/tokens", ADMIN),
+    ("/v1/tokens/{id}", ADMIN),
+    ("/healthz", Needs::Nothing),
+    ("/readyz", Needs::Nothing),
+];
+
+const ANALYZE: Needs = Needs::Role(Role::Analyze);
+const OPERATE: Needs = Needs::Role(Role::Operate);
+const ADMIN: Needs = Needs::Role(Role::Admin);
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router) -> Router {
+fn guarded(routes: Router, gate: Arc<Access>, limits: HttpLimits) -> Router {
     Router::new()
         .fallback_service(routes)
+        .layer(middleware::from_fn_with_state(gate, access::identify))
         .layer(middleware::from_fn(origin::refuse_foreign))
         .layer(middleware::from_fn(edge::surround))
+        .layer(middleware::from_fn_with_state(limits, headers::secure))
 }
 
 #[cfg(test)]

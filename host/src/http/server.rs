@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -142,8 +144,8 @@ async fn accept_all(listener: &TcpListener, server: &Server, tasks: &TaskTracker
         let place = Arc::clone(&server.places).acquire_owned().await;
         let place = place.expect("nobody closes the semaphore of a server");
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tasks.spawn(carry(stream, server.clone(), place));
+            Ok((stream, peer)) => {
+                tasks.spawn(carry(stream, peer, server.clone(), place));
             }
             Err(error) if is_of_one_connection(&error) => debug!(%error, "connection lost"),
             Err(error) => {
@@ -163,7 +165,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Carries one connection to its end.
-async fn carry(stream: TcpStream, server: Server, _place: OwnedSemaphorePermit) {
+async fn carry(stream: TcpStream, peer: SocketAddr, server: Server, _place: OwnedSemaphorePermit) {
     let Server {
         router,
         limits,
@@ -176,7 +178,9 @@ async fn carry(stream: TcpStream, server: Server, _place: OwnedSemaphorePermit) 
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Lingering::new(stream, phases.clone()));
     let is_endless = AtomicBool::new(false);
-    let service = service_fn(async |request: Request<Incoming>| {
+    let service = service_fn(async |mut request: Request<Incoming>| {
+        // Without it a request counts as come by a socket of this machine.
+        request.extensions_mut().insert(ConnectInfo(peer));
         let answer = router.clone().oneshot(request.map(Body::new)).await?;
         let marked = answer.extensions().get::<Endless>().is_some();
         is_endless.store(marked, Ordering::Relaxed);

@@ -10,6 +10,7 @@ pub(super) fn of(code: Code) -> StatusCode {
         Code::MalformedRequest | Code::EmptyImage | Code::MissingMimeType => {
             StatusCode::BAD_REQUEST
         }
+        Code::Unauthorized => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound | Code::PluginNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -22,7 +23,7 @@ pub(super) fn of(code: Code) -> StatusCode {
         Code::ImageMismatch | Code::ImageTooLarge | Code::InvalidOptions | Code::InvalidInput => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        Code::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         Code::Cancelled => client_closed_request(),
         Code::Failed | Code::Panic | Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InvalidOutput | Code::Crash | Code::Exited | Code::OutOfMemory | Code::Protocol => {

@@ -18,6 +18,8 @@ pub struct Job {
     pub id: Uuid,
     /// Whom it calls.
     pub plugin: PluginName,
+    /// Whose it is, if it came with a token.
+    pub owner: Option<Arc<str>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// The type of its image.
@@ -68,6 +70,7 @@ impl Job {
         Self {
             id: call.id,
             plugin: call.plugin.clone(),
+            owner: call.owner.clone(),
             created_at: Utc::now(),
             mime_type: call.mime_type.clone(),
             image_bytes: call.payload.as_slice().len(),

@@ -32,6 +32,8 @@ pub struct AnalysisRequest {
     pub mime_type: String,
     /// The options, a JSON text.
     pub options: Option<Box<RawValue>>,
+    /// Whose the call is: the id of the token that it came with, if it came with one.
+    pub owner: Option<Arc<str>>,
     /// The id of the request.
     pub request_id: Arc<str>,
     /// How long it may take; the plugin's own deadline counts besides.
@@ -160,6 +162,7 @@ impl AnalysisService {
         let mime_type = essence(&request.mime_type);
         let mut call = Call::new(plugin, request.payload, mime_type);
         call.options = request.options;
+        call.owner = request.owner;
         call.request_id = request.request_id;
         call.deadline = request.deadline;
         call.held = request.held;

@@ -161,6 +161,7 @@ pub(crate) fn request(image: &'static [u8], mime_type: &str) -> AnalysisRequest 
         payload: Payload::Heap(Bytes::from_static(image)),
         mime_type: mime_type.to_owned(),
         options: None,
+        owner: None,
         request_id: Arc::from("test"),
         deadline: None,
         held: None,

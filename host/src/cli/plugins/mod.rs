@@ -4,6 +4,8 @@ mod folder;
 mod served;
 mod tell;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use super::Common;
@@ -23,6 +25,9 @@ pub(super) struct Plugins {
     /// Show what the daemon at this address serves instead [default: the configuration's `server.listen`]
     #[arg(long, value_name = "URL", num_args = 0..=1, conflicts_with = "plugins")]
     daemon: Option<Option<Address>>,
+    /// A file with the token to show to the daemon [default: that in BULKHEAD_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    token_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,7 +56,7 @@ impl Plugins {
             (None, Some(daemon)) => {
                 let config = self.common.config;
                 let json = self.json;
-                At::new(daemon, config, json).list()
+                At::new(daemon, config, self.token_file, json).list()
             }
             (None, None) => folder::show(self.common, self.json),
         }

@@ -52,9 +52,6 @@ BULKHEAD_LOG_FORMAT=xml
 `BULKHEAD_LOG_FORMAT`: unknown variant `xml`, expected one of `auto`, `text`, `json`
 "#;
 
-const EXPOSED: &str = "can be reached from other machines, and there are no tokens yet to keep strangers out: use a \
-                       loopback address such as 127.0.0.1, or set `insecure = true` in [server] if that is meant";
-
 #[test]
 fn the_variable_is_named() {
     for (variable, fault) in pairs(WRONG) {
@@ -63,58 +60,39 @@ fn the_variable_is_named() {
 }
 
 #[test]
-fn only_this_machine_unless_told() {
+fn whether_only_this_machine_reaches_an_address() {
+    let is_local = |listen: &str| {
+        let mut config = Config::built_in("state".into());
+        config.server.listen = listen.parse().unwrap();
+        config.server.is_local()
+    };
     for local in [
         "127.0.0.1:0",
         "127.9.9.9:1",
         "[::1]:0",
         "[::ffff:127.0.0.1]:80",
     ] {
-        check(
-            "",
-            &[("BULKHEAD_SERVER_LISTEN", local)],
-            &format!("listen={local}"),
-        );
+        assert!(is_local(local), "{local}");
     }
-    let open = "listen=0.0.0.0:80; insecure=true";
-    check(
-        "[server]\nlisten = '0.0.0.0:80'\ninsecure = true",
-        &[],
-        open,
-    );
-    check(
-        "[server]\nlisten = '0.0.0.0:80'",
-        &[("BULKHEAD_SERVER_INSECURE", "true")],
-        open,
-    );
+    for open in [
+        "0.0.0.0:80",
+        "[::]:80",
+        "192.168.1.1:80",
+        "[::ffff:10.0.0.1]:80",
+    ] {
+        assert!(!is_local(open), "{open}");
+    }
 }
 
 #[test]
-fn who_opens_the_host_is_named() {
-    let file = "[server]\n  listen = '0.0.0.0:80'";
-    check(
-        file,
-        &[],
-        &format!("bulkhead.toml:2:12: `server.listen`: 0.0.0.0:80 {EXPOSED}"),
-    );
-    let variable = [("BULKHEAD_SERVER_LISTEN", "[::]:80")];
-    check(
-        file,
-        &variable,
-        &format!("`BULKHEAD_SERVER_LISTEN`: [::]:80 {EXPOSED}"),
-    );
-    let listen = Some("192.168.1.1:80".parse().unwrap());
-    let overrides = Overrides {
-        listen,
-        ..Overrides::default()
+fn the_token_of_commands_is_no_setting() {
+    check("", &[("BULKHEAD_TOKEN", "bhk_x")], "");
+    let of = |value: &str| {
+        let environment: Environment = [("BULKHEAD_TOKEN", value)].into_iter().collect();
+        environment.token().unwrap()
     };
-    let outcome = Case {
-        overrides,
-        file: Some(file.as_bytes()),
-        variables: &variable,
-    }
-    .outcome();
-    assert_eq!(outcome, format!("`--listen`: 192.168.1.1:80 {EXPOSED}"));
+    assert_eq!(of("bhk_x").as_deref(), Some("bhk_x"));
+    assert_eq!(of(""), None);
 }
 
 #[test]

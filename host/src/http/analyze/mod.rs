@@ -12,6 +12,7 @@ mod multipart;
 mod purpose;
 mod query;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,6 +21,7 @@ use axum::response::Response;
 use serde_json::value::RawValue;
 
 use super::Api;
+use super::access::Caller;
 use super::answer::{self, Failure};
 use super::request_id::RequestId;
 use crate::budget::Reservation;
@@ -45,10 +47,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// The analysis that is asked for, by the request with this id.
+    /// The analysis that `caller` asks for, by the request with this id.
     pub(super) fn into_request(
         self,
         id: &RequestId,
+        caller: &Caller,
         deadline: Option<Duration>,
     ) -> AnalysisRequest {
         AnalysisRequest {
@@ -56,6 +59,7 @@ impl Parts {
             payload: self.image,
             mime_type: self.mime_type,
             options: self.options,
+            owner: caller.owner.as_deref().map(Arc::from),
             request_id: id.text(),
             deadline,
             held: self.held,
@@ -67,11 +71,12 @@ impl Parts {
 pub(super) async fn analyze(
     State(api): State<Api>,
     Extension(id): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Failure> {
     let deadline = deadline::read(request.headers())?;
     let parts = read(Purpose::Analysis, request, &api).await?;
-    let request = parts.into_request(&id, deadline);
+    let request = parts.into_request(&id, &caller, deadline);
     let answered = api.services.analysis.analyze(request).await?;
     let mut response = answer::json(document(&answered));
     answer::name_job(&mut response, answered.job);

@@ -6,6 +6,7 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::super::analyze::{batch, deadline};
 use super::super::answer::Failure;
 use super::super::request_id::RequestId;
@@ -34,17 +35,20 @@ struct Item<'a> {
 pub(in crate::http) async fn submit_batch(
     State(api): State<Api>,
     Extension(id): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Failure> {
     let deadline = deadline::read(request.headers())?;
     let key = terms::idempotency_key(request.headers())?;
     let batch = batch::read(request, &api).await?;
-    let terms = terms::read(batch.wishes, key)?;
+    let terms = terms::read(batch.wishes, key, &caller)?;
     let (files, parts): (Vec<_>, Vec<_>) = batch.items.into_iter().unzip();
-    let requests = parts.into_iter().map(|it| it.into_request(&id, deadline));
+    let requests = parts
+        .into_iter()
+        .map(|it| it.into_request(&id, &caller, deadline));
     let submitted = api.services.analysis.submit(requests.collect(), terms);
     let submitted = submitted.await?;
-    answer(&View::now(&api), &files, submitted)
+    answer(&View::now(&api, &caller), &files, submitted)
 }
 
 /// An error of its own only where nothing was taken.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::Event as Frame;
@@ -11,6 +12,7 @@ use futures_util::stream;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::super::access::Caller;
 use super::super::analyze::fields;
 use super::super::answer::Failure;
 use super::super::query::{self, KIND};
@@ -26,6 +28,7 @@ const PARAMETERS: [&str; 1] = ["last_event_id"];
 /// A client that has heard the end is told that there is nothing more, ever: a browser then stays away.
 pub(in crate::http) async fn follow(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -33,8 +36,8 @@ pub(in crate::http) async fn follow(
     let asked = read(&uri)?;
     let Number(after) = sse::last_event_id(&headers)?.or(asked).unwrap_or_default();
     let jobs = &api.services.jobs;
-    let record = jobs.look_up(&id, None).await?;
-    let mut follower = jobs.follow_job(&id, None, after).await?;
+    let record = jobs.look_up(&id, caller.sees()).await?;
+    let mut follower = jobs.follow_job(&id, caller.sees(), after).await?;
     let mut first = None;
     if record.status.is_final() {
         first = follower.next().await;

@@ -1,13 +1,14 @@
 //! `GET /v1/jobs`: a page of jobs, the latest first.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::super::analyze::fields;
 use super::super::answer::Failure;
 use super::super::query::{self, KIND};
@@ -35,11 +36,16 @@ struct Page<'a> {
 }
 
 /// `GET /v1/jobs`
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, Failure> {
-    let listing = read(&uri)?;
+pub(in crate::http) async fn list(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let mut listing = read(&uri)?;
+    listing.owner = caller.sees().map(str::to_owned);
     let limit = listing.limit as usize;
     let records = api.services.jobs.list_jobs(listing).await?;
-    let view = View::now(&api);
+    let view = View::now(&api, &caller);
     let last = records.last().filter(|_| records.len() >= limit);
     let page = Page {
         next_cursor: last.map(|it| it.id),

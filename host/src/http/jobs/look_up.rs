@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::super::analyze::fields;
 use super::super::answer::Failure;
 use super::super::query::{self, KIND};
@@ -23,23 +24,29 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// `GET /v1/jobs/{id}`
 pub(in crate::http) async fn look_up(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Failure> {
     let record = match read(&uri)? {
-        None | Some(Duration::ZERO) => api.services.jobs.look_up(&id, None).await?,
-        Some(up_to) => waited_for(&api, &id, up_to).await?,
+        None | Some(Duration::ZERO) => api.services.jobs.look_up(&id, caller.sees()).await?,
+        Some(up_to) => waited_for(&api, &id, &caller, up_to).await?,
     };
-    Ok(Json(View::now(&api).whole(&record)?).into_response())
+    Ok(Json(View::now(&api, &caller).whole(&record)?).into_response())
 }
 
 /// A host that stops lets nobody wait: the job may well end on its next start only.
-async fn waited_for(api: &Api, id: &str, up_to: Duration) -> Result<Record, CallError> {
-    let jobs = &api.services.jobs;
+async fn waited_for(
+    api: &Api,
+    id: &str,
+    caller: &Caller,
+    up_to: Duration,
+) -> Result<Record, CallError> {
+    let (jobs, owner) = (&api.services.jobs, caller.sees());
     tokio::select! {
         biased;
-        ended = jobs.wait_job(id, None, up_to) => ended,
-        () = api.services.state.until_draining() => jobs.look_up(id, None).await,
+        ended = jobs.wait_job(id, owner, up_to) => ended,
+        () = api.services.state.until_draining() => jobs.look_up(id, owner).await,
     }
 }
 

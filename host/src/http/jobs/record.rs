@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::result;
 use crate::error::CallError;
 use crate::jobs::{Callback, Kind, Priority, Record, Status, StoredOutput, StoredResult, Time};
@@ -19,6 +20,8 @@ pub(super) const LARGEST_INSIDE: usize = 64 << 10;
 /// What is to be told of jobs that their records alone do not say.
 pub(super) struct View {
     now: Time,
+    // Operators see what helps them to find the place of an error.
+    has_internal: bool,
     is_served: IsServed,
 }
 
@@ -48,6 +51,8 @@ pub(super) struct Job<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result_url: Option<String>,
     error: Option<&'a RawValue>,
+    #[serde(rename = "_internal", skip_serializing_if = "Option::is_none")]
+    internal: Option<&'a RawValue>,
     mime_type: &'a str,
     // Null for a synchronous analysis: hashing costs more than the call.
     image_sha256: Option<String>,
@@ -76,11 +81,12 @@ struct Listed<'a> {
 }
 
 impl View {
-    /// How things stand now.
-    pub(super) fn now(api: &Api) -> Self {
+    /// How things stand now, as `caller` may see them.
+    pub(super) fn now(api: &Api, caller: &Caller) -> Self {
         let jobs = Arc::clone(&api.services.jobs);
         Self {
             now: jobs.time(),
+            has_internal: caller.operates(),
             is_served: Box::new(move |plugin| jobs.is_served(plugin)),
         }
     }
@@ -91,6 +97,9 @@ impl View {
     /// `internal` where the store has damaged its result.
     pub(super) fn whole<'a>(&self, record: &'a Record) -> Result<Job<'a>, CallError> {
         let mut job = self.item(record);
+        let error = record.outcome.as_ref().and_then(|it| it.as_ref().err());
+        let internal = error.filter(|_| self.has_internal);
+        job.internal = internal.map(|stored| &*stored.internal);
         let result = output(record).and_then(|output| output.result.as_ref());
         job.result = Some(match result {
             None => None,
@@ -127,6 +136,7 @@ impl View {
             result: None,
             result_url: None,
             error: error.map(|stored| &*stored.error),
+            internal: None,
             mime_type: &record.mime_type,
             image_sha256: record.image.sha256.map(|digest| digest.to_string()),
             image_bytes: record.image.bytes,

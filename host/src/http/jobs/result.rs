@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::super::answer::Failure;
 use super::record;
 use crate::call::{Kept, Payload};
@@ -21,10 +23,11 @@ const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream")
 /// `GET /v1/jobs/{id}/result`
 pub(in crate::http) async fn result(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
     let jobs = &api.services.jobs;
-    let record = jobs.look_up(&id, None).await?;
+    let record = jobs.look_up(&id, caller.sees()).await?;
     let none = || CallError::NoResult {
         id: record.id.to_string(),
         status: record.status.as_str(),
@@ -43,10 +46,11 @@ pub(in crate::http) async fn result(
 /// Whatever a plugin has made, no browser is to run it as if it were a page of ours.
 pub(in crate::http) async fn attachment(
     State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
     Path((id, name)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
     let jobs = &api.services.jobs;
-    let record = jobs.look_up(&id, None).await?;
+    let record = jobs.look_up(&id, caller.sees()).await?;
     let (attachment, bytes) = jobs.attachment_of(&record, &name).await?;
     let mime_type = HeaderValue::from_str(&attachment.mime_type).unwrap_or(BINARY);
     let saved_as = format!("attachment; filename*=UTF-8''{}", encoded(&attachment.name));

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 
 use super::super::Api;
+use super::super::access::Caller;
 use super::super::analyze::{self, Purpose, deadline};
 use super::super::answer::{self, Failure};
 use super::super::request_id::RequestId;
@@ -17,18 +18,19 @@ use crate::error::CallError;
 pub(in crate::http) async fn submit(
     State(api): State<Api>,
     Extension(id): Extension<RequestId>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Failure> {
     let deadline = deadline::read(request.headers())?;
     let key = terms::idempotency_key(request.headers())?;
     let mut parts = analyze::read(Purpose::Job, request, &api).await?;
-    let terms = terms::read(std::mem::take(&mut parts.wishes), key)?;
-    let request = parts.into_request(&id, deadline);
+    let terms = terms::read(std::mem::take(&mut parts.wishes), key, &caller)?;
+    let request = parts.into_request(&id, &caller, deadline);
     let submitted = api.services.analysis.submit(vec![request], terms).await?;
     let submitted = submitted.into_iter().next();
     let submitted = submitted.ok_or_else(no_answer)??;
     let job = submitted.record.id;
-    let document = Json(View::now(&api).whole(&submitted.record)?);
+    let document = Json(View::now(&api, &caller).whole(&submitted.record)?);
     let mut response = (taken(submitted.is_new), document).into_response();
     answer::name_job(&mut response, job);
     let place = HeaderValue::from_str(&format!("/v1/jobs/{job}"));

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 
 use super::super::analyze::Wishes;
+use crate::access::Caller;
 use crate::error::CallError;
 use crate::jobs::Time;
 use crate::services::Terms;
@@ -20,11 +21,15 @@ const MAX_ATTEMPTS: u32 = 100;
 /// The most of a foreign text that is quoted.
 const MAX_QUOTE: usize = 64;
 
-/// The terms that `wishes` come down to, under the submitter's own key.
+/// The terms that the `wishes` of `caller` come down to, under its own key.
 ///
 /// # Errors
 /// `malformed_request` for a text that is not what it should be.
-pub(super) fn read(wishes: Wishes, idempotency_key: Option<String>) -> Result<Terms, CallError> {
+pub(super) fn read(
+    wishes: Wishes,
+    idempotency_key: Option<String>,
+    caller: &Caller,
+) -> Result<Terms, CallError> {
     let Wishes {
         priority,
         not_before,
@@ -35,7 +40,7 @@ pub(super) fn read(wishes: Wishes, idempotency_key: Option<String>) -> Result<Te
     let max_attempts = max_attempts.as_deref().map(attempts);
     let not_before = not_before.as_deref().map(time);
     Ok(Terms {
-        owner: None,
+        owner: caller.owner.clone(),
         priority: priority.transpose()?.unwrap_or_default(),
         // One in the past counts as none, but that is not for here to say: a submission that is sent again is the same.
         not_before: not_before.transpose()?,
@@ -125,7 +130,7 @@ mod tests {
     }
 
     fn refuses(name: &str, text: &str, expected: &str) {
-        let error = read(wishes(name, text), None).unwrap_err();
+        let error = read(wishes(name, text), None, &Caller::local()).unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert!(matches!(error, CallError::Malformed { .. }), "{error:?}");
     }
@@ -141,7 +146,7 @@ mod tests {
 
     #[test]
     fn without_wishes_a_job_is_as_most() {
-        let terms = read(Wishes::default(), None).unwrap();
+        let terms = read(Wishes::default(), None, &Caller::local()).unwrap();
         assert_eq!(terms.priority, Priority::Normal);
         assert_eq!(terms.not_before, None);
         assert_eq!(terms.max_attempts, None);
@@ -151,7 +156,12 @@ mod tests {
     #[test]
     fn a_priority_is_one_of_three_words() {
         for priority in Priority::ALL {
-            let terms = read(wishes("priority", priority.as_str()), None).unwrap();
+            let terms = read(
+                wishes("priority", priority.as_str()),
+                None,
+                &Caller::local(),
+            )
+            .unwrap();
             assert_eq!(terms.priority, priority);
         }
         let there = "is no priority: there are high, normal and low";
@@ -161,7 +171,11 @@ mod tests {
 
     #[test]
     fn a_time_is_of_rfc_3339_and_in_milliseconds() {
-        let not_before = |text: &str| read(wishes("not_before", text), None).unwrap().not_before;
+        let not_before = |text: &str| {
+            read(wishes("not_before", text), None, &Caller::local())
+                .unwrap()
+                .not_before
+        };
         let told = |text: &str| not_before(text).unwrap().to_rfc3339();
         assert_eq!(told("1999-12-31t23:59:59z"), "1999-12-31T23:59:59+00:00");
         assert_eq!(told("2999-12-31T23:00:00Z"), "2999-12-31T23:00:00+00:00");
@@ -191,7 +205,7 @@ mod tests {
     #[test]
     fn attempts_are_counted_from_one_to_a_hundred() {
         for (text, count) in [("1", 1), ("100", 100), ("007", 7)] {
-            let terms = read(wishes("max_attempts", text), None).unwrap();
+            let terms = read(wishes("max_attempts", text), None, &Caller::local()).unwrap();
             assert_eq!(terms.max_attempts, Some(count));
         }
         for text in [
@@ -214,7 +228,7 @@ mod tests {
     #[test]
     fn an_address_has_its_bounds() {
         let longest = "x".repeat(MAX_URL);
-        let terms = read(wishes("callback_url", &longest), None).unwrap();
+        let terms = read(wishes("callback_url", &longest), None, &Caller::local()).unwrap();
         assert_eq!(terms.callback_url, Some(longest.clone()));
         let found = "x".repeat(MAX_QUOTE);
         let expected = format!("callback_url is `{found}`: send at most 2048 bytes");

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::{HttpLimits, ServerState, Services, router};
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::{self, Config, Overrides, PluginConfig, Sources};
@@ -26,6 +27,7 @@ use crate::services::{AnalysisService, JobManagementService, PluginManagementSer
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 use arc_swap::ArcSwap;
 
+mod access;
 mod bodies;
 mod budget;
 mod deadlines;
@@ -161,6 +163,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
         edge: Arc::default(),
+        access: Arc::new(Access::unguarded()),
     }
 }
 
@@ -192,6 +195,7 @@ fn limits() -> HttpLimits {
     HttpLimits {
         max_body: MAX_BODY,
         body_timeout: BODY_TIMEOUT,
+        tls: false,
     }
 }
 
@@ -215,7 +219,9 @@ impl Seen {
         assert_eq!(head.headers["content-type"], "application/json");
         assert!(head.headers.contains_key("x-request-id"));
         let body: Value = serde_json::from_slice(&body).unwrap();
-        assert!(body.get("_internal").is_none(), "{body}");
+        // Nobody has shown a token: only a job's own record, on loopback, has what helps an operator.
+        let is_record = body.get("status").is_some();
+        assert!(is_record || body.get("_internal").is_none(), "{body}");
         Self {
             status: head.status,
             headers: head.headers,

@@ -44,7 +44,7 @@ use crate::validation::Output;
 use behind::Behind;
 use durable::{Durable, refused};
 use held::Wish;
-use stored::{error_of, record_of};
+use stored::error_of;
 use tell::{CallLog, Named};
 
 /// Keeps every call as a job.
@@ -59,7 +59,7 @@ pub struct JobManagementService {
 /// On what terms a job is to be run.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// The token that it is submitted with, by its name.
+    /// The token that it is submitted with, by its id.
     pub owner: Option<String>,
     /// Which of the jobs that wait comes first.
     pub priority: Priority,
@@ -145,13 +145,14 @@ impl JobManagementService {
         }
     }
 
-    /// The record of an analysis that is in memory.
+    /// The record of an analysis that is in memory. Only of `owner`, where one is given.
     ///
     /// # Errors
     /// `not_found`, or `expired` for one that is past its retention.
-    pub fn get_job(&self, id: &str) -> Result<Job, CallError> {
+    pub fn get_job(&self, id: &str, owner: Option<&str>) -> Result<Job, CallError> {
         let uuid = look::parse(id)?;
-        self.store.get(uuid).ok_or_else(|| {
+        let is_theirs = |job: &Job| owner.is_none_or(|it| job.owner.as_deref() == Some(it));
+        self.store.get(uuid).filter(is_theirs).ok_or_else(|| {
             let id = uuid.to_string();
             if self.store.has_forgotten(uuid) {
                 CallError::ExpiredJob { id }
@@ -182,9 +183,9 @@ impl JobManagementService {
     /// # Errors
     /// `not_found`, or `expired` for one that is past its retention.
     pub async fn look_up(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
-        let in_memory = self.get_job(id);
+        let in_memory = self.get_job(id, owner);
         match (in_memory, self.durable.get()) {
-            (Ok(job), _) => Ok(record_of(&job)),
+            (Ok(job), _) => stored::record_for(job).await,
             (Err(_), Some(durable)) => look::record(durable, look::parse(id)?, owner).await,
             (Err(error), None) => Err(error),
         }
@@ -200,10 +201,10 @@ impl JobManagementService {
         owner: Option<&str>,
         up_to: Duration,
     ) -> Result<Record, CallError> {
-        match (self.get_job(id), self.durable.get()) {
+        match (self.get_job(id, owner), self.durable.get()) {
             (Err(_), Some(durable)) => look::wait(durable, look::parse(id)?, owner, up_to).await,
             // Whoever waits for an analysis has called for it.
-            (found, _) => found.map(|job| record_of(&job)),
+            (found, _) => stored::record_for(found?).await,
         }
     }
 
@@ -220,9 +221,9 @@ impl JobManagementService {
     /// # Errors
     /// As [`look_up`](Self::look_up).
     pub async fn cancel_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
-        if let Ok(job) = self.get_job(id) {
+        if let Ok(job) = self.get_job(id, owner) {
             self.store.cancel(job.id);
-            return self.get_job(id).map(|job| record_of(&job));
+            return stored::record_for(self.get_job(id, owner)?).await;
         }
         let (durable, uuid) = (self.durable()?, look::parse(id)?);
         let error = error_of(&CallError::Cancelled, None);
@@ -253,9 +254,8 @@ impl JobManagementService {
     /// As [`look_up`](Self::look_up); `invalid_input` for one that has not failed.
     pub async fn retry_job(&self, id: &str, owner: Option<&str>) -> Result<Record, CallError> {
         let (durable, uuid) = (self.durable()?, look::parse(id)?);
-        if let Ok(job) = self.get_job(id) {
-            let status = record_of(&job).status;
-            return Err(not_retried(uuid, status));
+        if let Ok(job) = self.get_job(id, owner) {
+            return Err(not_retried(uuid, stored::status(&job)));
         }
         let retried = durable
             .store
@@ -372,7 +372,7 @@ fn test_record() -> Record {
         Payload::Heap(bytes::Bytes::from_static(b"x")),
         "image/png".to_owned(),
     );
-    let mut record = record_of(&Job::pending(Arc::new(call)));
+    let mut record = stored::record_of(&Job::pending(Arc::new(call)));
     (record.kind, record.max_attempts) = (Kind::Submitted, 3);
     record
 }

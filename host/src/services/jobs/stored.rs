@@ -61,7 +61,7 @@ pub(super) fn record_of(job: &Job) -> Record {
     Record {
         id: job.id,
         kind: Kind::Analysis,
-        owner: None,
+        owner: job.owner.as_deref().map(str::to_owned),
         request_id: String::new(),
         plugin: job.plugin.clone(),
         mime_type: job.mime_type.clone(),
@@ -91,7 +91,18 @@ pub(super) fn record_of(job: &Job) -> Record {
     }
 }
 
-fn status(job: &Job) -> Status {
+/// The same, for who must not wait: to name the functions of a backtrace takes long.
+pub(super) async fn record_for(job: Job) -> Result<Record, CallError> {
+    let is_error = matches!(&job.state, JobState::Ended(ended) if ended.outcome.is_err());
+    if !is_error {
+        return Ok(record_of(&job));
+    }
+    let record = tokio::task::spawn_blocking(move || record_of(&job)).await;
+    record.map_err(|error| CallError::internal(format!("a job's error could not be told: {error}")))
+}
+
+/// How far a synchronous analysis has come.
+pub(super) fn status(job: &Job) -> Status {
     match &job.state {
         JobState::Pending { .. } => Status::Pending,
         JobState::Running { .. } => Status::Running,

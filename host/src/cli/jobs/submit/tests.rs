@@ -44,7 +44,7 @@ fn daemon(answers: Vec<String>) -> (Daemon, Receiver<Seen>) {
             sender.send(request).unwrap();
         }
     });
-    (Daemon::at(address.parse().unwrap()), seen)
+    (Daemon::at(address.parse().unwrap(), None), seen)
 }
 
 fn read(client: &TcpStream) -> Seen {

@@ -19,6 +19,7 @@ fn name(text: &str) -> PluginName {
 fn view() -> View {
     View {
         now: at(0),
+        has_internal: false,
         is_served: Box::new(|plugin| plugin.as_str() == "echo"),
     }
 }
