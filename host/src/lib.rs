@@ -12,6 +12,7 @@ pub mod error;
 pub mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+pub mod histogram;
 pub mod http;
 pub mod jobs;
 pub mod lane;

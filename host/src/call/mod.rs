@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub use lane::{Attachment, Entered, Exhausted, Lane, Listener, News, Outcome, RawOutput};
+pub use lane::{Attachment, Crew, Entered, Exhausted, Lane, Listener, News, Outcome, RawOutput};
 pub use payload::{HeapPlace, Kept, Payload, Place};
 
 use crate::budget::Reservation;
