@@ -2,6 +2,7 @@
 //! the tests both begin here.
 
 mod jobs;
+mod traces;
 mod watch;
 
 use std::fs::{self, File, TryLockError};
@@ -32,6 +33,7 @@ use crate::services::rollout::{Reconciler, RolloutContext, SettingsSource};
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::InputLimits;
 use crate::watcher::FolderView;
+use traces::Traces;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
@@ -60,6 +62,7 @@ pub struct App {
     reconciler: Reconciler,
     view: FolderView,
     tasks: TaskTracker,
+    traces: Traces,
     // Held for as long as the app lives.
     _lock: File,
 }
@@ -92,6 +95,9 @@ pub enum StartError {
     /// Jobs cannot be kept.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// Traces cannot be sent.
+    #[error("{0}")]
+    Telemetry(String),
     /// The job store could not be trusted any more while the host ran.
     #[error("the job store cannot be trusted any more, start the host anew: {0}")]
     StoreFailed(String),
@@ -103,6 +109,7 @@ impl App {
     /// # Errors
     /// When the state folder or the plugins folder cannot be used.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        let traces = Traces::open(&config.telemetry)?;
         let lock = lock(&config.state)?;
         let area = Arc::new(StagingArea::open(&config.state)?);
         let workers = Workers::new(&config.workers, &config.state)
@@ -153,6 +160,7 @@ impl App {
             reconciler,
             view,
             tasks,
+            traces,
             _lock: lock,
         })
     }
@@ -241,6 +249,7 @@ impl App {
             reconciler,
             view,
             tasks,
+            traces,
             _lock,
         } = self;
         let state = Arc::new(ServerState::starting());
@@ -253,6 +262,8 @@ impl App {
             state: Arc::clone(&state),
             budget: Budget::new(config.server.budget()),
             edge: Arc::clone(&edge),
+            requests: Arc::default(),
+            tracer: traces.tracer.clone(),
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
@@ -296,6 +307,7 @@ impl App {
         tasks.close();
         let _ = tokio::time::timeout(ABANDONED_CALLS, tasks.wait()).await;
         workers.close();
+        traces.close().await;
         info!("stopped");
         failed.map_or(Ok(()), |reason| Err(StartError::StoreFailed(reason)))
     }

@@ -18,10 +18,13 @@ pub mod jobs;
 pub mod lane;
 pub mod loader;
 pub mod names;
+#[cfg(feature = "otlp")]
+mod otlp;
 pub mod platform;
 mod record;
 pub mod registry;
 pub mod runner;
 pub mod services;
+pub mod trace;
 pub mod validation;
 pub mod watcher;

@@ -170,6 +170,7 @@ fn request() -> AnalysisRequest {
         mime_type: "image/png".to_owned(),
         options: None,
         request_id: "bench".into(),
+        trace: None,
         deadline: None,
         held: None,
     }

@@ -95,6 +95,7 @@ impl Analyze {
             payload: Payload::Heap(Bytes::from(bytes)),
             options: self.options.clone(),
             request_id: Arc::from(image.to_string_lossy()),
+            trace: None,
             deadline: self.deadline,
             held: None,
         };

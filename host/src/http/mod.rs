@@ -8,10 +8,13 @@ mod events;
 mod health;
 mod jobs;
 mod linger;
+mod metrics;
 mod origin;
 mod plugins;
 mod query;
 mod request_id;
+mod requests;
+mod route;
 mod server;
 mod sse;
 mod stats;
@@ -24,12 +27,14 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 pub use health::ServerState;
+pub use requests::RequestStats;
 pub use server::{ServerLimits, Shutdown, serve};
 pub use stats::{EdgeCounts, EdgeStats};
 
 use crate::budget::Budget;
 use crate::events::EventLog;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::trace::Tracer;
 
 /// What the routes call.
 #[derive(Clone)]
@@ -48,6 +53,10 @@ pub struct Services {
     pub budget: Budget,
     /// What the edge counts.
     pub edge: Arc<EdgeStats>,
+    /// What requests were answered with.
+    pub requests: Arc<RequestStats>,
+    /// Where the traces of requests begin.
+    pub tracer: Tracer,
 }
 
 /// What a request may be.
@@ -85,17 +94,20 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/events", get(events::follow))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
-    guarded(routes.with_state(Api { services, limits }))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics));
+    let watch = edge::Watch::of(&services);
+    let routes = routes.route_layer(middleware::from_fn(route::note));
+    guarded(routes.with_state(Api { services, limits }), watch)
 }
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router) -> Router {
+fn guarded(routes: Router, watch: edge::Watch) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(middleware::from_fn(origin::refuse_foreign))
-        .layer(middleware::from_fn(edge::surround))
+        .layer(middleware::from_fn_with_state(watch, edge::surround))
 }
 
 #[cfg(test)]

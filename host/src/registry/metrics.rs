@@ -40,7 +40,9 @@ impl Outcomes {
         self.successes.add(&other.successes);
         for (word, (code, theirs)) in &other.errors {
             let mine = self.errors.entry(word);
-            mine.or_insert((*code, Distribution::default())).1.add(theirs);
+            mine.or_insert((*code, Distribution::default()))
+                .1
+                .add(theirs);
         }
     }
 

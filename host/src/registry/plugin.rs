@@ -471,13 +471,15 @@ impl Plugin {
 
     /// What is counted of it. A generation that ends loses none of its calls, whenever this comes.
     pub(super) fn observe(&self) -> Observed {
-        let aside = self.aside();
-        let mut generations = aside.past.observe();
-        let serving = self.stable().into_iter().chain(self.canary());
-        for alive in serving.chain(aside.draining.iter().cloned()) {
-            ObservedGeneration::of(&alive).join(&mut generations);
+        let (mut generations, alive) = {
+            let aside = self.aside();
+            let serving = self.stable().into_iter().chain(self.canary());
+            let alive: Vec<_> = serving.chain(aside.draining.iter().cloned()).collect();
+            (aside.past.observe(), alive)
+        };
+        for generation in alive {
+            ObservedGeneration::of(&generation).join(&mut generations);
         }
-        drop(aside);
         let refused = self.refused.all();
         Observed {
             name: self.name.clone(),

@@ -162,6 +162,7 @@ pub(crate) fn request(image: &'static [u8], mime_type: &str) -> AnalysisRequest 
         mime_type: mime_type.to_owned(),
         options: None,
         request_id: Arc::from("test"),
+        trace: None,
         deadline: None,
         held: None,
     }

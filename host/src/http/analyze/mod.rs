@@ -57,6 +57,7 @@ impl Parts {
             mime_type: self.mime_type,
             options: self.options,
             request_id: id.text(),
+            trace: id.trace().cloned(),
             deadline,
             held: self.held,
         }

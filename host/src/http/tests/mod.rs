@@ -23,6 +23,7 @@ use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedSta
 use crate::runner::{Pass, ToolRunner};
 use crate::services::rollout::Rollouts;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::trace::Tracer;
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 use arc_swap::ArcSwap;
 
@@ -161,6 +162,8 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
         edge: Arc::default(),
+        requests: Arc::default(),
+        tracer: Tracer::default(),
     }
 }
 
