@@ -39,7 +39,9 @@ impl Metrics {
     /// # Errors
     /// The first line that is not as it must be, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let lines = text.strip_suffix("# EOF\n").ok_or("it does not end with `# EOF`")?;
+        let lines = text
+            .strip_suffix("# EOF\n")
+            .ok_or("it does not end with `# EOF`")?;
         let mut families: Vec<Family> = Vec::new();
         let mut help: Option<(&str, &str)> = None;
         for line in lines.lines() {
@@ -47,7 +49,10 @@ impl Metrics {
                 let (name, said) = told.split_once(' ').unwrap_or((told, ""));
                 let is_known = families.iter().any(|family| family.name == name);
                 let is_next = help.replace((name, said)).is_none();
-                check(is_next && !is_known && !said.is_empty(), "HELP once, with words, before TYPE")
+                check(
+                    is_next && !is_known && !said.is_empty(),
+                    "HELP once, with words, before TYPE",
+                )
             } else if let Some(told) = line.strip_prefix("# TYPE ") {
                 begin(told, help.take(), &mut families)
             } else {
@@ -118,7 +123,7 @@ impl Family {
     }
 
     fn check(&self) -> Result<(), String> {
-        let problem = |problem: &str| format!("{}: {problem}", self.name);
+        let problem = |problem: String| format!("{}: {problem}", self.name);
         let is_suffixed = ["_total", "_info", "_bucket", "_count", "_sum"]
             .iter()
             .any(|suffix| self.name.ends_with(suffix));
@@ -127,12 +132,13 @@ impl Family {
         for sample in &self.samples {
             let is_new = series.insert((&sample.name, &sample.labels));
             check(is_new, "a series once").map_err(problem)?;
-            let is_count = self.kind == "gauge" || (sample.value >= 0.0 && sample.value.is_finite());
+            let is_count =
+                self.kind == "gauge" || (sample.value >= 0.0 && sample.value.is_finite());
             check(is_count, "what counts is 0 or more").map_err(problem)?;
             check(self.kind != "info" || sample.value == 1.0, "an info is 1").map_err(problem)?;
         }
         match self.kind.as_str() {
-            "histogram" => self.check_buckets().map_err(|it| problem(&it)),
+            "histogram" => self.check_buckets().map_err(problem),
             _ => Ok(()),
         }
     }
@@ -159,9 +165,13 @@ impl Family {
                 .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1);
             let (count, sum) = (of("_count"), of("_sum"));
             let last = buckets.last().copied().unwrap_or_default();
-            let is_whole = count.len() == 1 && sum.len() == 1 && last == (f64::INFINITY, count[0].value);
-            check(rises && is_whole, "buckets that add up to `+Inf`, which is the count")
-                .map_err(|it| format!("{it}: {labels:?} {buckets:?}"))?;
+            let is_whole =
+                count.len() == 1 && sum.len() == 1 && last == (f64::INFINITY, count[0].value);
+            check(
+                rises && is_whole,
+                "buckets that add up to `+Inf`, which is the count",
+            )
+            .map_err(|it| format!("{it}: {labels:?} {buckets:?}"))?;
         }
         Ok(())
     }
@@ -169,9 +179,14 @@ impl Family {
 
 fn begin(told: &str, help: Option<(&str, &str)>, families: &mut Vec<Family>) -> Result<(), String> {
     let (name, kind) = told.split_once(' ').ok_or("a TYPE without a type")?;
-    let (_, help) = help.filter(|(of, _)| *of == name).ok_or("TYPE after the HELP of the same name")?;
+    let (_, help) = help
+        .filter(|(of, _)| *of == name)
+        .ok_or("TYPE after the HELP of the same name")?;
     check(is_name(name), "a name")?;
-    check(["counter", "gauge", "histogram", "info"].contains(&kind), "a type")?;
+    check(
+        ["counter", "gauge", "histogram", "info"].contains(&kind),
+        "a type",
+    )?;
     families.push(Family {
         name: name.to_owned(),
         kind: kind.to_owned(),
@@ -190,8 +205,14 @@ fn sample(line: &str) -> Result<Sample, String> {
         while !inside.starts_with('}') {
             let (name, value, after) = label(inside)?;
             check(labels.insert(name, value).is_none(), "a label once")?;
-            inside = after.strip_prefix(',').filter(|it| !it.starts_with('}')).unwrap_or(after);
-            check(inside.starts_with('}') || after.starts_with(','), "a comma between labels")?;
+            inside = after
+                .strip_prefix(',')
+                .filter(|it| !it.starts_with('}'))
+                .unwrap_or(after);
+            check(
+                inside.starts_with('}') || after.starts_with(','),
+                "a comma between labels",
+            )?;
         }
         rest = &inside[1..];
     }
@@ -207,7 +228,9 @@ fn sample(line: &str) -> Result<Sample, String> {
 
 /// A label, and what comes after it.
 fn label(text: &str) -> Result<(String, String, &str), String> {
-    let (name, rest) = text.split_once("=\"").ok_or("a label with a value in quotes")?;
+    let (name, rest) = text
+        .split_once("=\"")
+        .ok_or("a label with a value in quotes")?;
     check(is_name(name) && !name.contains(':'), "the name of a label")?;
     let (mut value, mut chars) = (String::new(), rest.char_indices());
     loop {
@@ -236,7 +259,11 @@ fn is_name(text: &str) -> bool {
 }
 
 fn check(holds: bool, rule: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("not {rule}")) }
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("not {rule}"))
+    }
 }
 
 #[cfg(test)]
@@ -286,7 +313,10 @@ mod tests {
         ] {
             assert!(FINE.contains(right), "{right}");
             let text = FINE.replacen(right, wrong, 1);
-            assert!(Metrics::parse(&text).is_err(), "{right} -> {wrong}:\n{text}");
+            assert!(
+                Metrics::parse(&text).is_err(),
+                "{right} -> {wrong}:\n{text}"
+            );
         }
     }
 }

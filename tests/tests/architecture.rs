@@ -13,11 +13,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("events", &["names"]),
     ("platform", &[]),
     ("record", &[]),
+    ("histogram", &[]),
+    ("trace", &[]),
+    // Sends what `trace` has, in a build that can.
+    ("otlp", &["trace"]),
     ("failpoints", &[]),
     ("config", &["names"]),
     ("envelope", &["error", "names"]),
     // The key to the door hangs where the door is kept.
-    ("call", &["budget", "error", "names", "runner::Pass"]),
+    (
+        "call",
+        &["budget", "error", "names", "runner::Pass", "trace"],
+    ),
     ("validation", &["call", "error"]),
     (
         "jobs",
@@ -25,11 +32,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "registry",
-        &["call", "config", "envelope", "error", "names", "validation"],
+        &[
+            "call",
+            "config",
+            "envelope",
+            "error",
+            "histogram",
+            "names",
+            "validation",
+        ],
     ),
     (
         "runner",
-        &["call", "envelope", "error", "registry", "validation"],
+        &[
+            "call",
+            "envelope",
+            "error",
+            "registry",
+            "trace",
+            "validation",
+        ],
     ),
     ("loader", &["names", "platform"]),
     ("watcher", &["platform"]),
@@ -85,14 +107,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "record",
             "registry",
             "runner",
+            "trace",
             "validation",
         ],
     ),
     (
         "http",
         &[
-            "budget", "call", "envelope", "error", "events", "jobs", "names", "registry",
+            "budget",
+            "call",
+            "envelope",
+            "error",
+            "events",
+            "histogram",
+            "jobs",
+            "names",
+            // What the daemon takes of the system, for who watches it.
+            "platform::ProcessUsage",
+            "registry",
             "services",
+            "trace",
         ],
     ),
     (
@@ -105,11 +139,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "jobs",
             "lane",
             "loader",
+            // Where spans go, in a build that sends them.
+            "otlp",
             // Which host this is, between two starts.
             "record",
             "registry",
             "runner",
             "services",
+            "trace",
             "validation",
             "watcher",
         ],
@@ -197,10 +234,14 @@ const SPAWNING: &[&str] = &[
 const BLOCKING: &[&str] = &[
     // The file of the jobs is opened, checked and brought up to date.
     "app/jobs.rs",
+    // What is left of traces is sent when the host stops.
+    "app/traces.rs",
     // A look at the folder that somebody has asked for.
     "app/watch.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
+    // The system is asked for the memory of each worker.
+    "http/metrics/mod.rs",
     // Files of payloads are written, brought to rest and read.
     "jobs/payloads/files/mod.rs",
     // Small files, once a plugin.

@@ -74,7 +74,11 @@ fn calls_are_counted_by_what_came_of_them() {
     scene.call(&json!({ "way": "no such way" }));
     let metrics = scene.daemon.metrics();
     let calls = |outcome| {
-        let labels = [("plugin", FAULTS), ("lane", "process"), ("outcome", outcome)];
+        let labels = [
+            ("plugin", FAULTS),
+            ("lane", "process"),
+            ("outcome", outcome),
+        ];
         metrics.find("bulkhead_calls_total", &labels)
     };
     let outcomes = ["success", "panic", "crash", "timeout", "invalid_options"].map(calls);
@@ -83,7 +87,10 @@ fn calls_are_counted_by_what_came_of_them() {
     let refused = [("plugin", FAULTS), ("code", "invalid_options")];
     assert_eq!(metrics.value("bulkhead_refused_calls_total", &refused), 1.0);
     assert_eq!(metrics.value("bulkhead_crashes_total", &of_faults), 1.0);
-    assert_eq!(metrics.value("bulkhead_call_duration_seconds_count", &of_faults), 6.0);
+    assert_eq!(
+        metrics.value("bulkhead_call_duration_seconds_count", &of_faults),
+        6.0
+    );
     let below_250_ms = [("plugin", FAULTS), ("le", "0.25")];
     let quick = metrics.value("bulkhead_call_duration_seconds_bucket", &below_250_ms);
     assert!(quick <= 5.0, "the one that hung took longer: {quick}");
@@ -95,7 +102,14 @@ fn calls_are_counted_by_what_came_of_them() {
     assert!(started >= 3.0, "one after each that was ended: {started}");
     let workers = metrics.value("bulkhead_workers", &of_faults);
     let alive = status["workers"]["alive"].as_f64().unwrap();
-    assert_eq!(workers - metrics.value("bulkhead_workers", &[("plugin", FAULTS), ("state", "starting")]), alive);
+    assert_eq!(
+        workers
+            - metrics.value(
+                "bulkhead_workers",
+                &[("plugin", FAULTS), ("state", "starting")]
+            ),
+        alive
+    );
     assert!(metrics.value("bulkhead_worker_memory_bytes", &of_faults) > 100e3);
 }
 
@@ -151,12 +165,18 @@ fn a_reload_changes_the_generation_and_loses_no_call() {
     let (still, now, reloads, infos) = counted();
     assert!(still >= first && now >= 1.0, "{still} {now}");
     assert_eq!((reloads, infos), (1.0, generation(2)));
-    wait::until("the old build to be retired", || (scene.told("retired") == 1).then_some(()));
+    wait::until("the old build to be retired", || {
+        (scene.told("retired") == 1).then_some(())
+    });
     assert_eq!(counted().0, still, "what has ended stays counted");
     assert_eq!(scene.act("rollback").status, 200);
     assert_eq!(scene.build(), 1);
     let (back, _, reloads, _) = counted();
-    assert_eq!((back, reloads), (still + 1.0, 2.0), "a build that comes back goes on");
+    assert_eq!(
+        (back, reloads),
+        (still + 1.0, 2.0),
+        "a build that comes back goes on"
+    );
 }
 
 #[test]
@@ -165,7 +185,9 @@ fn a_plugin_that_goes_takes_its_labels_along() {
     scene.build();
     let has_labels = || {
         let metrics = scene.daemon.metrics();
-        metrics.samples().any(|it| it.label("plugin") == Some(BUILDS))
+        metrics
+            .samples()
+            .any(|it| it.label("plugin") == Some(BUILDS))
     };
     assert!(has_labels());
     std::fs::remove_file(scene.folder.at(FILE)).unwrap();
@@ -212,7 +234,10 @@ fn requests_are_counted_by_their_route_and_never_by_their_path() {
     assert_eq!(count("/v1/plugins/{name}", "GET", "404"), 50.0);
     assert_eq!(count("unmatched", "GET", "404"), 50.0);
     let analyses = [("route", "/v1/analyze")];
-    assert_eq!(metrics.value("bulkhead_request_duration_seconds_count", &analyses), 2.0);
+    assert_eq!(
+        metrics.value("bulkhead_request_duration_seconds_count", &analyses),
+        2.0
+    );
     let routes = metrics.samples().filter_map(|it| it.label("route"));
     let routes: BTreeSet<_> = routes.collect();
     assert!(routes.len() <= 6, "{routes:?}");
@@ -244,7 +269,10 @@ fn the_host_tells_of_itself() {
     let resident = value("process_resident_memory_bytes") - daemon.resident() as f64;
     assert!(resident.abs() < 64e6, "{resident}");
     let threads = daemon.process().threads() as f64;
-    assert!((value("process_threads") - threads).abs() <= 8.0, "{threads}");
+    assert!(
+        (value("process_threads") - threads).abs() <= 8.0,
+        "{threads}"
+    );
     assert!(value("process_cpu_seconds_total") > 0.0);
 }
 
@@ -268,7 +296,10 @@ fn op_06_a_plugin_that_is_dead_is_named_while_the_daemon_lives() {
                 assert_eq!(metrics.value("bulkhead_plugin_lifecycle", &labels), 1.0);
                 let ready = metrics.value("bulkhead_ready", &[]);
                 assert_eq!(ready, f64::from(u8::from(status == 200)));
-                assert_eq!(metrics.value("bulkhead_plugin_lifecycle", &[("plugin", FAULTS)]), 1.0);
+                assert_eq!(
+                    metrics.value("bulkhead_plugin_lifecycle", &[("plugin", FAULTS)]),
+                    1.0
+                );
                 return;
             }
         }
@@ -300,7 +331,9 @@ fn the_page_names_every_metric_and_no_other() {
     let named: BTreeSet<_> = named.filter(is_ours).collect();
     let base = |name: &str| {
         let histogram = ["_bucket", "_sum", "_count"].iter();
-        let base = histogram.fold(name, |name, suffix| name.strip_suffix(suffix).unwrap_or(name));
+        let base = histogram.fold(name, |name, suffix| {
+            name.strip_suffix(suffix).unwrap_or(name)
+        });
         base.to_owned()
     };
     let told: BTreeSet<_> = told().iter().map(|name| base(name)).collect();
@@ -319,7 +352,11 @@ fn told() -> BTreeSet<String> {
         metrics.find("bulkhead_jobs_ended_total", &[]).map(drop)
     });
     let metrics = scene.daemon.metrics();
-    let silent: Vec<_> = metrics.families.iter().filter(|it| it.samples.is_empty()).collect();
+    let silent: Vec<_> = metrics
+        .families
+        .iter()
+        .filter(|it| it.samples.is_empty())
+        .collect();
     assert!(silent.is_empty(), "{silent:?}");
     metrics.samples().map(|it| it.name.clone()).collect()
 }
@@ -333,7 +370,8 @@ fn expressions(value: &Value, names: &mut BTreeSet<String>) {
                     Some(text) if ["expr", "query", "definition"].contains(&name.as_str()) => {
                         let is_part = |it: char| it.is_ascii_alphanumeric() || it == '_';
                         let words = text.split(|it| !is_part(it));
-                        let is_name = |it: &&str| it.starts_with("bulkhead_") || it.starts_with("process_");
+                        let is_name =
+                            |it: &&str| it.starts_with("bulkhead_") || it.starts_with("process_");
                         names.extend(words.filter(is_name).map(str::to_owned));
                     }
                     _ => expressions(value, names),

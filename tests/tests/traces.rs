@@ -5,7 +5,7 @@
     reason = "a failure in here is a failed test, which says the line"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -46,18 +46,28 @@ fn every_line_of_a_call_names_it(lane: Lane) {
     let check = |answer: &Answer, message: &str| {
         let line = line(&daemon, answer, message);
         assert_eq!(line["job"], answer.header("x-job-id").unwrap(), "{line}");
-        assert_eq!((&line["plugin"], &line["generation"]), (&PLUGIN.into(), &generation), "{line}");
+        assert_eq!(
+            (&line["plugin"], &line["generation"]),
+            (&PLUGIN.into(), &generation),
+            "{line}"
+        );
         line
     };
     let talks = daemon.call(PLUGIN, &way("talk"));
     let said = check(&talks, "hello from the plugin");
-    assert_eq!((&said["level"], &said["target"]), (&"INFO".into(), &"plugin".into()));
+    assert_eq!(
+        (&said["level"], &said["target"]),
+        (&"INFO".into(), &"plugin".into())
+    );
     check(&talks, "call succeeded");
     let panics = daemon.call(PLUGIN, &way("panic"));
     assert_eq!(check(&panics, "call failed")["code"], "panic");
     let access = line(&daemon, &panics, "request answered");
     assert_eq!(access["route"], "/v1/analyze");
-    assert_eq!((&access["status"], &access["method"]), (&500.into(), &"POST".into()));
+    assert_eq!(
+        (&access["status"], &access["method"]),
+        (&500.into(), &"POST".into())
+    );
     assert!(access["duration_ms"].as_f64().unwrap() > 0.0, "{access}");
     assert!(access["received"].as_u64().unwrap() > 10, "{access}");
     let bytes = panics.header("content-length").unwrap();
@@ -72,7 +82,10 @@ fn a_plugin_is_heard_at_its_own_level() {
     let panics = daemon.call(PLUGIN, &way("panic"));
     line(&daemon, &panics, "call failed");
     let request = talks.header("x-request-id").unwrap();
-    let of_talk = daemon.lines().into_iter().find(|it| it["request"] == request);
+    let of_talk = daemon
+        .lines()
+        .into_iter()
+        .find(|it| it["request"] == request);
     assert_eq!(of_talk, None, "it spoke at `info`");
 }
 
@@ -80,11 +93,20 @@ fn a_trace_is_named_in_the_log(lane: Lane) {
     let daemon = daemon(&lane.config("log.level = \"info,bulkhead=debug\""));
     for flags in ["01", "00"] {
         let talks = call(&daemon, &way("talk"), &format!("00-{TRACE}-{SPAN}-{flags}"));
-        for message in ["hello from the plugin", "call succeeded", "request answered"] {
+        for message in [
+            "hello from the plugin",
+            "call succeeded",
+            "request answered",
+        ] {
             assert_eq!(line(&daemon, &talks, message)["trace"], TRACE, "{message}");
         }
     }
-    for malformed in ["", "00", "00-x-y-01", &format!("00-{}-{SPAN}-01", TRACE.to_uppercase())] {
+    for malformed in [
+        "",
+        "00",
+        "00-x-y-01",
+        &format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
+    ] {
         let talks = call(&daemon, &way("talk"), malformed);
         assert_eq!(talks.status, 200);
         let access = line(&daemon, &talks, "request answered");
@@ -103,7 +125,10 @@ fn a_collector_hears_of_a_request_and_its_parts() {
         let request = answer.header("x-request-id").unwrap();
         let named = |name: &str| {
             let its = |span: &&Span| span.name == name && span.says(request);
-            spans.iter().find(its).unwrap_or_else(|| panic!("{name} of {spans:#?}"))
+            spans
+                .iter()
+                .find(its)
+                .unwrap_or_else(|| panic!("{name} of {spans:#?}"))
         };
         let (request, call) = (named("POST /v1/analyze"), named("call"));
         assert_eq!((&*request.parent, &call.parent), (SPAN, &request.id));
@@ -125,7 +150,10 @@ fn a_collector_hears_of_a_request_and_its_parts() {
 #[test]
 fn a_share_of_requests_is_traced_and_the_rest_is_sent_at_the_end() {
     let collector = Collector::start();
-    let config = format!("telemetry.otlp = \"{}\"\ntelemetry.sample = 0", collector.address);
+    let config = format!(
+        "telemetry.otlp = \"{}\"\ntelemetry.sample = 0",
+        collector.address
+    );
     let mut daemon = daemon(&config);
     daemon.call(PLUGIN, &way("fine"));
     call(&daemon, &way("fine"), &format!("00-{TRACE}-{SPAN}-01"));
@@ -138,18 +166,27 @@ fn a_share_of_requests_is_traced_and_the_rest_is_sent_at_the_end() {
 
 #[test]
 fn a_collector_that_is_not_there_holds_nobody_up() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let mut daemon = daemon(&format!("telemetry.otlp = \"http://{nobody}\""));
     let told = |daemon: &Daemon| {
         let lines = daemon.lines().into_iter();
-        let told = |line: &Value| line["message"].as_str().is_some_and(|it| it.contains("collector"));
+        let told = |line: &Value| {
+            line["message"]
+                .as_str()
+                .is_some_and(|it| it.contains("collector"))
+        };
         lines.filter(told).count()
     };
     for _ in 0..3 {
         for _ in 0..20 {
             assert_eq!(daemon.call(PLUGIN, &way("fine")).status, 200);
         }
-        wait::until("the log to tell of it", || (told(&daemon) > 0).then_some(()));
+        wait::until("the log to tell of it", || {
+            (told(&daemon) > 0).then_some(())
+        });
     }
     daemon.terminate();
     assert_eq!(daemon.exit_code(), Some(0));
@@ -207,7 +244,9 @@ fn request(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
         }
     }
     let lower = head.to_lowercase();
-    let length = lower.lines().find_map(|it| it.strip_prefix("content-length:"));
+    let length = lower
+        .lines()
+        .find_map(|it| it.strip_prefix("content-length:"));
     let mut body = vec![0; length.unwrap().trim().parse().unwrap()];
     reader.read_exact(&mut body).ok()?;
     Some((head, body))

@@ -58,3 +58,23 @@ impl Traces {
     /// There is nothing to pass on.
     pub(super) async fn close(self) {}
 }
+
+#[cfg(test)]
+#[cfg(not(feature = "otlp"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_sends_none_says_so() {
+        assert!(Traces::open(&Telemetry::default()).is_ok());
+        let collector = "http://127.0.0.1:4318".to_owned().try_into().unwrap();
+        let telemetry = Telemetry {
+            otlp: Some(collector),
+            ..Telemetry::default()
+        };
+        let Err(StartError::Telemetry(told)) = Traces::open(&telemetry) else {
+            panic!("it was taken")
+        };
+        assert!(told.contains("--features otlp"), "{told}");
+    }
+}
