@@ -72,6 +72,7 @@ fn calls_are_counted_by_what_came_of_them() {
         scene.call(&json!({ "way": way }));
     }
     scene.call(&json!({ "way": "no such way" }));
+    refused(&scene.daemon);
     let metrics = scene.daemon.metrics();
     let calls = |outcome| {
         let labels = [
@@ -82,18 +83,21 @@ fn calls_are_counted_by_what_came_of_them() {
         metrics.find("bulkhead_calls_total", &labels)
     };
     let outcomes = ["success", "panic", "crash", "timeout", "invalid_options"].map(calls);
-    assert_eq!(outcomes, [Some(3.0), Some(1.0), Some(1.0), Some(1.0), None]);
+    assert_eq!(
+        outcomes,
+        [Some(3.0), Some(1.0), Some(1.0), Some(1.0), Some(1.0)]
+    );
     let of_faults = [("plugin", FAULTS)];
-    let refused = [("plugin", FAULTS), ("code", "invalid_options")];
+    let refused = [("plugin", FAULTS), ("code", "unsupported_mime_type")];
     assert_eq!(metrics.value("bulkhead_refused_calls_total", &refused), 1.0);
     assert_eq!(metrics.value("bulkhead_crashes_total", &of_faults), 1.0);
     assert_eq!(
         metrics.value("bulkhead_call_duration_seconds_count", &of_faults),
-        6.0
+        7.0
     );
     let below_250_ms = [("plugin", FAULTS), ("le", "0.25")];
     let quick = metrics.value("bulkhead_call_duration_seconds_bucket", &below_250_ms);
-    assert!(quick <= 5.0, "the one that hung took longer: {quick}");
+    assert!(quick <= 6.0, "the one that hung took longer: {quick}");
     assert!(metrics.value("bulkhead_call_duration_seconds_sum", &of_faults) >= 0.5);
     let status = scene.daemon.plugin(FAULTS);
     let mut calls = metrics.matching("bulkhead_calls_total", &of_faults);
@@ -340,11 +344,22 @@ fn the_page_names_every_metric_and_no_other() {
     assert_eq!(named, told);
 }
 
+/// A call that comes to nothing before it runs.
+fn refused(daemon: &Daemon) {
+    let answer = daemon.post_raw(FAULTS, "text/plain", b"a text", &json!({}));
+    assert_eq!(
+        answer.details()["code"],
+        "unsupported_mime_type",
+        "{}",
+        answer.body
+    );
+}
+
 /// The names of all samples of a daemon to which everything has happened.
 fn told() -> BTreeSet<String> {
     let scene = Scene::new(Platform::Linux, "");
     scene.call(&way("fine"));
-    scene.call(&json!({ "way": "no such way" }));
+    refused(&scene.daemon);
     let job = scene.daemon.submitted(FAULTS, &way("fine"));
     scene.daemon.ended(&job);
     wait::until("the end of the job to be counted", || {

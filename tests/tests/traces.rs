@@ -61,7 +61,11 @@ fn every_line_of_a_call_names_it(lane: Lane) {
     );
     check(&talks, "call succeeded");
     let panics = daemon.call(PLUGIN, &way("panic"));
-    assert_eq!(check(&panics, "call failed")["code"], "panic");
+    let failed = check(&panics, "call failed");
+    assert_eq!(
+        (&failed["code"], &failed["error"]),
+        (&"panic".into(), &"kaboom".into())
+    );
     let access = line(&daemon, &panics, "request answered");
     assert_eq!(access["route"], "/v1/analyze");
     assert_eq!(

@@ -122,17 +122,18 @@ fn tell_failure(call: &Named, envelope: &Envelope) {
     let (request, job, plugin) = (&*call.request, call.job, call.plugin.as_str());
     let (generation, trace) = (call.generation.as_str(), call.trace.as_deref());
     let (word, error_type) = envelope.code().words();
-    let message = envelope.error.message.as_str();
+    // Not `message`: that is what every line has.
+    let error = envelope.error.message.as_str();
     let traceback = envelope.internal.traceback.as_str();
     match (envelope.code(), error_type) {
         (Code::Internal, _) => {
-            error!(request, %job, plugin, generation, trace, code = word, message, traceback, "call failed");
+            error!(request, %job, plugin, generation, trace, code = word, error, traceback, "call failed");
         }
         (code, ErrorType::Validation) if code != Code::InvalidOutput => {
-            info!(request, %job, plugin, generation, trace, code = word, message, "call refused");
+            info!(request, %job, plugin, generation, trace, code = word, error, "call refused");
         }
         _ => {
-            warn!(request, %job, plugin, generation, trace, code = word, message, traceback, "call failed")
+            warn!(request, %job, plugin, generation, trace, code = word, error, traceback, "call failed")
         }
     }
 }
