@@ -3,6 +3,7 @@
 
 mod access;
 mod jobs;
+mod traces;
 mod watch;
 
 use std::fs::{self, File, TryLockError};
@@ -35,6 +36,7 @@ use crate::services::rollout::{Reconciler, RolloutContext, SettingsSource};
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::InputLimits;
 use crate::watcher::FolderView;
+use traces::Traces;
 
 /// The most bytes of results that are kept in memory for a later look.
 const KEPT_RESULTS: usize = 64 << 20;
@@ -64,6 +66,7 @@ pub struct App {
     reconciler: Reconciler,
     view: FolderView,
     tasks: TaskTracker,
+    traces: Traces,
     // Held for as long as the app lives.
     _lock: File,
 }
@@ -99,6 +102,9 @@ pub enum StartError {
     /// Jobs cannot be kept.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// Traces cannot be sent.
+    #[error("{0}")]
+    Telemetry(String),
     /// The job store could not be trusted any more while the host ran.
     #[error("the job store cannot be trusted any more, start the host anew: {0}")]
     StoreFailed(String),
@@ -111,6 +117,7 @@ impl App {
     /// When the state folder or the plugins folder cannot be used.
     pub fn build(config: Config) -> Result<Self, StartError> {
         let access = Arc::new(open_access(&config)?);
+        let traces = Traces::open(&config.telemetry)?;
         let lock = lock(&config.state)?;
         let area = Arc::new(StagingArea::open(&config.state)?);
         let workers = Workers::new(&config.workers, &config.state)
@@ -162,6 +169,7 @@ impl App {
             reconciler,
             view,
             tasks,
+            traces,
             _lock: lock,
         })
     }
@@ -251,6 +259,7 @@ impl App {
             reconciler,
             view,
             tasks,
+            traces,
             _lock,
         } = self;
         let state = Arc::new(ServerState::starting());
@@ -264,6 +273,8 @@ impl App {
             budget: Budget::new(config.server.budget()),
             edge: Arc::clone(&edge),
             access,
+            requests: Arc::default(),
+            tracer: traces.tracer.clone(),
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
@@ -308,6 +319,7 @@ impl App {
         tasks.close();
         let _ = tokio::time::timeout(ABANDONED_CALLS, tasks.wait()).await;
         workers.close();
+        traces.close().await;
         info!("stopped");
         failed.map_or(Ok(()), |reason| Err(StartError::StoreFailed(reason)))
     }

@@ -18,6 +18,7 @@ pub struct Budget(Arc<State>);
 struct State {
     limit: u64,
     in_flight: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// Some of the budget's bytes, given back when it is dropped.
@@ -30,8 +31,11 @@ pub struct Reservation {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        let in_flight = AtomicU64::new(0);
-        Self(Arc::new(State { limit, in_flight }))
+        Self(Arc::new(State {
+            limit,
+            in_flight: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }))
     }
 
     /// Takes `bytes` of it.
@@ -44,6 +48,16 @@ impl Budget {
             bytes: 0,
         };
         reservation.grow(bytes).map(|()| reservation)
+    }
+
+    /// How many bytes there are.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// How often somebody wanted more than was left.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Relaxed)
     }
 
     /// How many of its bytes are taken.
@@ -61,10 +75,13 @@ impl Reservation {
         let state = &self.budget.0;
         let within = |taken: u64| taken.checked_add(more).filter(|sum| *sum <= state.limit);
         let grown = state.in_flight.fetch_update(Relaxed, Relaxed, within);
-        grown.map_err(|in_flight| CallError::OverBudget {
-            in_flight,
-            limit: state.limit,
-            retry_after: RETRY_AFTER,
+        grown.map_err(|in_flight| {
+            state.refused.fetch_add(1, Relaxed);
+            CallError::OverBudget {
+                in_flight,
+                limit: state.limit,
+                retry_after: RETRY_AFTER,
+            }
         })?;
         self.bytes += more;
         Ok(())
@@ -131,5 +148,6 @@ mod tests {
         assert_eq!(budget.in_flight(), 0);
         budget.reserve(11).unwrap_err();
         budget.reserve(u64::MAX).unwrap_err();
+        assert_eq!((budget.refused(), budget.limit()), (3, 10));
     }
 }

@@ -13,15 +13,19 @@ pub mod error;
 pub mod events;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+pub mod histogram;
 pub mod http;
 pub mod jobs;
 pub mod lane;
 pub mod loader;
 pub mod names;
+#[cfg(feature = "otlp")]
+mod otlp;
 pub mod platform;
 mod record;
 pub mod registry;
 pub mod runner;
 pub mod services;
+pub mod trace;
 pub mod validation;
 pub mod watcher;

@@ -15,6 +15,7 @@ use crate::call::{Call, Entered, Outcome, Permit};
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::registry::{Look, Plugin, PluginRegistry, Serving, Turn};
+use crate::trace::{Facts, OpenSpan, SpanKind, Trace};
 use crate::validation::{self, InputLimits, Output};
 
 /// The key to a plugin's door.
@@ -44,9 +45,23 @@ impl ToolRunner {
     /// # Errors
     /// The envelope of what went wrong.
     pub async fn run(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
+        let span = TracedCall::begin(&call);
+        let outcome = self.run_traced(call, &span).await;
+        if let Some(span) = &span {
+            span.end(outcome.as_ref().err().map(Box::as_ref));
+        }
+        outcome
+    }
+
+    async fn run_traced(
+        &self,
+        call: Arc<Call>,
+        span: &Option<TracedCall>,
+    ) -> Result<Output, Box<Envelope>> {
+        let within = span.as_ref().map(TracedCall::within);
         let found = std::panic::catch_unwind(AssertUnwindSafe(|| self.find(&call)));
         match found.unwrap_or_else(|payload| Err(internal(&*payload))) {
-            Ok((plugin, look)) => self.run_in(plugin, look, call).await,
+            Ok((plugin, look)) => self.run_in(plugin, look, call, within).await,
             Err(error) => Err(enveloped(&error, &call)),
         }
     }
@@ -71,7 +86,8 @@ impl ToolRunner {
     fn find(&self, call: &Call) -> Result<(Arc<Plugin>, Look), CallError> {
         validation::input(call, self.limits)?;
         let plugin = self.registry.get_plugin(call.plugin.as_str())?;
-        let look = plugin.look(&call.mime_type)?;
+        let look = plugin.look(&call.mime_type);
+        let look = look.inspect_err(|error| plugin.refuse(error.code()))?;
         Ok((plugin, look))
     }
 
@@ -82,18 +98,60 @@ impl ToolRunner {
         plugin: Arc<Plugin>,
         look: Look,
         call: Arc<Call>,
+        trace: Option<Trace>,
     ) -> Result<Output, Box<Envelope>> {
         if look.is_inline {
-            return govern(&plugin, look, &call).await;
+            return govern(&plugin, look, &call, trace).await;
         }
         let _waiting = CancelOnDrop(Arc::clone(&call));
         let governed = Arc::clone(&call);
         let task = self
             .tasks
-            .spawn(async move { govern(&plugin, look, &governed).await });
+            .spawn(async move { govern(&plugin, look, &governed, trace).await });
         // Tasks end early only with their runtime.
         task.await
             .unwrap_or_else(|_| Err(enveloped(&CallError::Cancelled, &call)))
+    }
+}
+
+/// The span of a call, from its coming in to its end. Whoever drops it before has gone.
+struct TracedCall {
+    span: OpenSpan,
+    call: Arc<Call>,
+}
+
+impl TracedCall {
+    fn begin(call: &Arc<Call>) -> Option<Self> {
+        let span = call.trace.as_ref()?.open(SpanKind::Internal);
+        let call = Arc::clone(call);
+        Some(Self { span, call })
+    }
+
+    fn within(&self) -> Trace {
+        self.span.within()
+    }
+
+    fn end(&self, error: Option<&Envelope>) {
+        self.end_with(error.map_or("success", |error| error.code().as_str()));
+    }
+
+    fn end_with(&self, outcome: &'static str) {
+        let generation = self.call.generation().map(|digest| digest.short());
+        let facts = Facts::default()
+            .with("bulkhead.plugin", &self.call.plugin)
+            .with("bulkhead.generation", generation.unwrap_or_default())
+            .with("bulkhead.job", self.call.id)
+            .with("bulkhead.request", &self.call.request_id)
+            .with("bulkhead.outcome", outcome);
+        let error = (outcome != "success").then_some(outcome);
+        self.span.end("call", facts.error(error));
+    }
+}
+
+impl Drop for TracedCall {
+    fn drop(&mut self) {
+        // Without effect where it has ended: the first end stands.
+        self.end_with(crate::error::Code::Cancelled.as_str());
     }
 }
 
@@ -106,13 +164,27 @@ impl Drop for CancelOnDrop {
     }
 }
 
-async fn govern(plugin: &Plugin, look: Look, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
+async fn govern(
+    plugin: &Plugin,
+    look: Look,
+    call: &Arc<Call>,
+    trace: Option<Trace>,
+) -> Result<Output, Box<Envelope>> {
+    let came = Instant::now();
     let admitted = AssertUnwindSafe(admit(plugin, look, call))
         .catch_unwind()
         .await;
     match admitted.unwrap_or_else(|payload| Err(internal(&*payload))) {
-        Ok(turn) => execute(plugin, turn, call).await,
-        Err(error) => Err(enveloped(&error, call)),
+        Ok(turn) => {
+            if let Some(trace) = &trace {
+                trace.tell("admission", (came, Instant::now()), Facts::default());
+            }
+            execute(plugin, turn, call, trace).await
+        }
+        Err(error) => {
+            plugin.refuse(error.code());
+            Err(enveloped(&error, call))
+        }
     }
 }
 
@@ -147,7 +219,12 @@ async fn opened(turn: &Turn) -> Result<&Serving, CallError> {
 }
 
 /// Runs an admitted call and records how it ended.
-async fn execute(plugin: &Plugin, turn: Turn, call: &Arc<Call>) -> Result<Output, Box<Envelope>> {
+async fn execute(
+    plugin: &Plugin,
+    turn: Turn,
+    call: &Arc<Call>,
+    trace: Option<Trace>,
+) -> Result<Output, Box<Envelope>> {
     let Turn {
         generation, permit, ..
     } = turn;
@@ -169,6 +246,11 @@ async fn execute(plugin: &Plugin, turn: Turn, call: &Arc<Call>) -> Result<Output
     let outcome = outcome.map_err(|error| enveloped(&error, call));
     let error = outcome.as_ref().err().map(Box::as_ref);
     plugin.record(&generation, began, ended, error);
+    if let Some(trace) = trace {
+        let facts = Facts::default().with("bulkhead.lane", generation.config().lane.as_str());
+        let facts = facts.error(error.map(|error| error.code().as_str()));
+        trace.tell("plugin", (began, ended), facts);
+    }
     outcome
 }
 

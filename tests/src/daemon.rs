@@ -14,6 +14,7 @@ use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
 use crate::folder::Folder;
+use crate::openmetrics::Metrics;
 use crate::process::Process;
 use crate::{cli, fixtures, wait};
 
@@ -257,6 +258,49 @@ impl Daemon {
         Answer::of(self.agent.get(self.url(path)).call())
     }
 
+    /// A text, asked for in one of these types.
+    pub fn text(&self, path: &str, accept: &str) -> Text {
+        let asked = self.agent.get(self.url(path)).header("accept", accept);
+        let mut response = asked.call().unwrap();
+        let content_type = response.headers().get("content-type");
+        let content_type = content_type.map(|value| value.to_str().unwrap().to_owned());
+        Text {
+            status: response.status().as_u16(),
+            content_type: content_type.unwrap_or_default(),
+            text: response.body_mut().read_to_string().unwrap(),
+        }
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> Metrics {
+        let told = self.text("/metrics", "application/openmetrics-text");
+        assert_eq!(told.status, 200, "{}", told.text);
+        Metrics::parse(&told.text).unwrap_or_else(|it| panic!("{it}, of\n{}", told.text))
+    }
+
+    /// Sends a call with these headers besides.
+    pub fn call_with(&self, plugin: &str, options: &Value, headers: &[(&str, &str)]) -> Answer {
+        let request = self.request(plugin, "image/x-any", options);
+        let add = |request: RequestBuilder<WithBody>, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        Answer::of(headers.iter().fold(request, add).send(IMAGE))
+    }
+
+    /// Its lines of the log, those that are JSON.
+    pub fn lines(&self) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().map(serde_json::from_str);
+        lines.filter_map(Result::ok).collect()
+    }
+
+    /// The first line of the log that is so, once it is there.
+    pub fn line(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        wait::until(&format!("the log to tell of {what}"), || {
+            self.lines().into_iter().find(&is_it)
+        })
+    }
+
     /// What there is to know of a plugin.
     pub fn plugin(&self, name: &str) -> Value {
         let answer = self.get(&format!("/v1/plugins/{name}"));
@@ -445,6 +489,17 @@ impl Drop for Daemon {
             eprintln!("the daemon ended with {ended:?} and said:\n{}", self.log());
         }
     }
+}
+
+/// What came back, where it is no JSON.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// The status.
+    pub status: u16,
+    /// Its type.
+    pub content_type: String,
+    /// The body.
+    pub text: String,
 }
 
 /// What came back.

@@ -22,6 +22,7 @@ pub mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod mutations;
+pub mod openmetrics;
 pub mod postgres;
 pub mod process;
 pub mod relay;

@@ -13,13 +13,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("events", &["names"]),
     ("platform", &[]),
     ("record", &[]),
+    ("histogram", &[]),
+    ("trace", &[]),
+    // Sends what `trace` has, in a build that can.
+    ("otlp", &["trace"]),
     ("failpoints", &[]),
     ("config", &["names"]),
     ("envelope", &["error", "names"]),
     // A file is told by its state from what it was.
     ("access", &["error", "names", "platform::Fingerprint"]),
     // The key to the door hangs where the door is kept.
-    ("call", &["budget", "error", "names", "runner::Pass"]),
+    (
+        "call",
+        &["budget", "error", "names", "runner::Pass", "trace"],
+    ),
     ("validation", &["call", "error"]),
     (
         "jobs",
@@ -27,11 +34,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "registry",
-        &["call", "config", "envelope", "error", "names", "validation"],
+        &[
+            "call",
+            "config",
+            "envelope",
+            "error",
+            "histogram",
+            "names",
+            "validation",
+        ],
     ),
     (
         "runner",
-        &["call", "envelope", "error", "registry", "validation"],
+        &[
+            "call",
+            "envelope",
+            "error",
+            "registry",
+            "trace",
+            "validation",
+        ],
     ),
     ("loader", &["names", "platform"]),
     ("watcher", &["platform"]),
@@ -87,14 +109,27 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "record",
             "registry",
             "runner",
+            "trace",
             "validation",
         ],
     ),
     (
         "http",
         &[
-            "access", "budget", "call", "envelope", "error", "events", "jobs", "names", "registry",
+            "access",
+            "budget",
+            "call",
+            "envelope",
+            "error",
+            "events",
+            "histogram",
+            "jobs",
+            "names",
+            // What the daemon takes of the system, for who watches it.
+            "platform::ProcessUsage",
+            "registry",
             "services",
+            "trace",
         ],
     ),
     (
@@ -108,11 +143,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "jobs",
             "lane",
             "loader",
+            // Where spans go, in a build that sends them.
+            "otlp",
             // Which host this is, between two starts.
             "record",
             "registry",
             "runner",
             "services",
+            "trace",
             "validation",
             "watcher",
         ],
@@ -202,6 +240,8 @@ const SPAWNING: &[&str] = &[
 const BLOCKING: &[&str] = &[
     // The file of the jobs is opened, checked and brought up to date.
     "app/jobs.rs",
+    // What is left of traces is sent when the host stops.
+    "app/traces.rs",
     // A look at the folder that somebody has asked for.
     "app/watch.rs",
     // The file with the tokens is looked at, at most once a second, and the functions of a backtrace are named.
@@ -209,6 +249,8 @@ const BLOCKING: &[&str] = &[
     "http/tokens.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
+    // The system is asked for the memory of each worker.
+    "http/metrics/mod.rs",
     // Files of payloads are written, brought to rest and read.
     "jobs/payloads/files/mod.rs",
     // Small files, once a plugin.

@@ -171,6 +171,7 @@ fn request() -> AnalysisRequest {
         options: None,
         owner: None,
         request_id: "bench".into(),
+        trace: None,
         deadline: None,
         held: None,
     }

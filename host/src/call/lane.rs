@@ -85,10 +85,32 @@ pub trait Lane: Send + Sync {
     /// No more calls will come: what waits for some is let go.
     fn wind_down(&self) {}
 
+    /// How many workers it has, and what they take; nothing where it has none of its own.
+    fn crew(&self) -> Option<Crew> {
+        None
+    }
+
     /// What the lane has at work, for the plugin's status: a JSON object.
     fn workers(&self) -> Option<Value> {
         None
     }
+}
+
+/// The workers of a plugin, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crew {
+    /// With a call.
+    pub busy: usize,
+    /// Without one.
+    pub idle: usize,
+    /// Not there yet.
+    pub starting: usize,
+    /// Started so far.
+    pub started: u64,
+    /// Ended so far, by themselves or by the host, while they had a call.
+    pub killed: u64,
+    /// The bytes of memory that they share with nobody.
+    pub memory: u64,
 }
 
 /// Why a lane carries out no call for now.

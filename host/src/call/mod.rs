@@ -12,11 +12,12 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub use lane::{Attachment, Entered, Exhausted, Lane, Listener, News, Outcome, RawOutput};
+pub use lane::{Attachment, Crew, Entered, Exhausted, Lane, Listener, News, Outcome, RawOutput};
 pub use payload::{HeapPlace, Kept, Payload, Place};
 
 use crate::budget::Reservation;
 use crate::names::{Digest, PluginName};
+use crate::trace::Trace;
 
 /// One execution of a plugin, from its request to its end.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Call {
     pub id: Uuid,
     /// The id of the request that made it: in every log line.
     pub request_id: Arc<str>,
+    /// The trace that it is for, if there is one: its id is in every log line too.
+    pub trace: Option<Trace>,
     /// Whom it is for.
     pub plugin: PluginName,
     /// The image.
@@ -54,6 +57,7 @@ impl Call {
             // Without the counter that `now_v7` keeps behind a lock: all calls would meet there.
             id: Uuid::new_v7(Timestamp::now(NoContext)),
             request_id: Arc::clone(&NO_REQUEST),
+            trace: None,
             plugin,
             payload,
             mime_type,
@@ -105,6 +109,11 @@ impl Call {
     /// Which build has run it, once it came to that.
     pub fn generation(&self) -> Option<Digest> {
         self.generation.get().copied()
+    }
+
+    /// The id of its trace, as it stands in the log.
+    pub fn trace_id(&self) -> Option<Arc<str>> {
+        self.trace.as_ref().map(|trace| Arc::clone(trace.text()))
     }
 
     /// Notes the share that is done, 0 to 1; what a plugin says beyond that is not believed.

@@ -96,6 +96,7 @@ impl Analyze {
             options: self.options.clone(),
             owner: None,
             request_id: Arc::from(image.to_string_lossy()),
+            trace: None,
             deadline: self.deadline,
             held: None,
         };

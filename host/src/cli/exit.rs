@@ -120,7 +120,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Plugins(error) => error.into(),
-            error @ StartError::Sandbox(_) => Self::new(Exit::Config, error),
+            error @ (StartError::Sandbox(_) | StartError::Telemetry(_)) => {
+                Self::new(Exit::Config, error)
+            }
             error @ StartError::Access(_) => Self::new(Exit::Config, chain(&error)),
             StartError::Staging(error @ StagingError::Unsafe(_)) => {
                 Self::new(Exit::Config, chain(&error))

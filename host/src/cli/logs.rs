@@ -34,8 +34,8 @@ pub(super) fn start(log: &Log) -> Logs {
     std::panic::set_hook(Box::new(|info| {
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = std::backtrace::Backtrace::force_capture();
-        let message = info.payload_as_str().unwrap_or("without text");
-        tracing::error!(message, location, %backtrace, "the host panicked");
+        let error = info.payload_as_str().unwrap_or("without text");
+        tracing::error!(error, location, %backtrace, "the host panicked");
     }));
     logs
 }

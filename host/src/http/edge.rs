@@ -3,19 +3,24 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::body::to_bytes;
-use axum::extract::Request;
+use axum::body::{HttpBody, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::{debug, error};
 
+use super::Services;
 use super::answer::{Failure, Fault};
-use super::request_id::{self, RequestId};
+use super::request_id::{self, RequestId, trace_parent};
+use super::requests::{self, RequestStats};
+use super::route::Noted;
 use crate::error::CallError;
+use crate::trace::{Facts, OpenSpan, SpanKind, Tracer};
 
 /// The most that is read of what a library says.
 const MAX_WORDS: usize = 4096;
@@ -24,26 +29,101 @@ const MAX_WORDS: usize = 4096;
 struct Asked {
     method: Method,
     path: String,
+    received: Option<u64>,
+}
+
+/// What is kept of every request.
+#[derive(Clone)]
+pub(super) struct Watch {
+    requests: Arc<RequestStats>,
+    tracer: Tracer,
+}
+
+impl Watch {
+    pub(super) fn of(services: &Services) -> Self {
+        Self {
+            requests: Arc::clone(&services.requests),
+            tracer: services.tracer.clone(),
+        }
+    }
 }
 
 /// The outermost layer.
-pub(super) async fn surround(mut request: Request, next: Next) -> Response {
+pub(super) async fn surround(
+    State(watch): State<Watch>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
-    let id = RequestId::of(request.headers());
+    let trace = watch.tracer.begin(trace_parent(request.headers()));
+    let span = trace.as_ref().map(|trace| trace.open(SpanKind::Server));
+    let within = span.as_ref().map(OpenSpan::within);
+    let id = RequestId::of(request.headers()).traced(within);
     let asked = Asked {
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
+        received: request.body().size_hint().exact(),
     };
+    let noted = Noted::default();
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(noted.clone());
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let answer = answered.unwrap_or_else(|payload| panicked(&*payload));
     let mut answer = enveloped(answer, &asked).await;
     tell_fault(&mut answer, &id);
     answer.headers_mut().insert(request_id::HEADER, id.header());
-    let (status, request) = (answer.status().as_u16(), id.text());
-    let Asked { method, path } = asked;
-    debug!(%method, path, status, %request, elapsed = ?began.elapsed(), "request answered");
+    let told = Told {
+        status: answer.status().as_u16(),
+        bytes: answer.body().size_hint().exact(),
+        took: began.elapsed(),
+    };
+    tell(&watch, &asked, &id, noted.route(), told);
+    if let Some(span) = span {
+        end(&span, &asked, &id, noted.route(), told.status);
+    }
     answer
+}
+
+/// What it was answered with.
+#[derive(Clone, Copy)]
+struct Told {
+    status: u16,
+    bytes: Option<u64>,
+    took: Duration,
+}
+
+/// Counts a request, and writes its line.
+fn tell(watch: &Watch, asked: &Asked, id: &RequestId, route: Option<&str>, told: Told) {
+    let Told {
+        status,
+        bytes,
+        took,
+    } = told;
+    let counted = requests::Asked {
+        route: route.unwrap_or(requests::UNMATCHED).into(),
+        method: requests::method(asked.method.as_str()),
+        status,
+    };
+    let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    watch.requests.record(counted, nanoseconds);
+    let (method, path, received) = (&asked.method, asked.path.as_str(), asked.received);
+    let (request, trace) = (id.text(), id.trace().map(|trace| &**trace.text()));
+    let duration_ms = (took.as_nanos() as f64 / 1e3).round() / 1e3;
+    debug!(%method, path, route, status, %request, trace, received, bytes, duration_ms, "request answered");
+}
+
+/// Ends the span of a request, as its conventions name what there is to know.
+fn end(span: &OpenSpan, asked: &Asked, id: &RequestId, route: Option<&str>, status: u16) {
+    let method = requests::method(asked.method.as_str());
+    let facts = Facts::default()
+        .with("http.request.method", method)
+        .with("http.response.status_code", status)
+        .with("http.route", route.unwrap_or_default())
+        .with("url.path", &asked.path)
+        .with("bulkhead.request", id.text());
+    let error = (status >= 500).then(|| status.to_string());
+    let name = route.map_or(method.to_owned(), |route| format!("{method} {route}"));
+    span.end(&name, facts.error(error.as_deref()));
 }
 
 /// A panic here is the host's own: those of plugins end at their guard.
@@ -58,7 +138,8 @@ fn panicked(payload: &(dyn Any + Send)) -> Response {
 fn tell_fault(answer: &mut Response, id: &RequestId) {
     if let Some(Fault(traceback)) = answer.extensions_mut().remove() {
         let traceback = traceback.as_str();
-        error!(request = %id.text(), traceback, "a request met a fault of the host's own");
+        let trace = id.trace().map(|trace| &**trace.text());
+        error!(request = %id.text(), trace, traceback, "a request met a fault of the host's own");
     }
 }
 

@@ -48,6 +48,11 @@ impl ServerState {
         let _ = life.wait_for(|life| *life == Life::Draining).await;
     }
 
+    /// Whether requests are welcome.
+    pub(super) fn is_ready(&self, plugins: &PluginManagementService) -> bool {
+        self.not_ready(&plugins.missing()).is_none()
+    }
+
     fn advance(&self, to: Life) {
         self.0.send_modify(|life| *life = to.max(*life));
     }

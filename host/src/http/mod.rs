@@ -10,10 +10,13 @@ mod headers;
 mod health;
 mod jobs;
 mod linger;
+mod metrics;
 mod origin;
 mod plugins;
 mod query;
 mod request_id;
+mod requests;
+mod route;
 mod server;
 mod sse;
 mod stats;
@@ -28,6 +31,7 @@ use axum::{Router, middleware};
 
 use access::{Needs, Role};
 pub use health::ServerState;
+pub use requests::RequestStats;
 pub use server::{ServerLimits, Shutdown, serve};
 pub use stats::{EdgeCounts, EdgeStats};
 
@@ -35,6 +39,7 @@ use crate::access::Access;
 use crate::budget::Budget;
 use crate::events::EventLog;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::trace::Tracer;
 
 /// What the routes call.
 #[derive(Clone)]
@@ -55,6 +60,10 @@ pub struct Services {
     pub edge: Arc<EdgeStats>,
     /// Who may call.
     pub access: Arc<Access>,
+    /// What requests were answered with.
+    pub requests: Arc<RequestStats>,
+    /// Where the traces of requests begin.
+    pub tracer: Tracer,
 }
 
 /// What a request may be.
@@ -97,10 +106,15 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
-    let routes = routes.route_layer(middleware::from_fn(access::permit));
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics));
+    let watch = edge::Watch::of(&services);
     let gate = Arc::clone(&services.access);
-    guarded(routes.with_state(Api { services, limits }), gate, limits)
+    let routes = routes
+        .route_layer(middleware::from_fn(access::permit))
+        .route_layer(middleware::from_fn(route::note));
+    let routes = routes.with_state(Api { services, limits });
+    guarded(routes, watch, gate, limits)
 }
 
 /// The role that each route needs, whatever the verb. A route without a row is for nobody.
@@ -125,6 +139,7 @@ const ROLES: &[(&str, Needs)] = &[
     ("/v1/tokens/{id}", ADMIN),
     ("/healthz", Needs::Nothing),
     ("/readyz", Needs::Nothing),
+    ("/metrics", OPERATE),
 ];
 
 const ANALYZE: Needs = Needs::Role(Role::Analyze);
@@ -133,12 +148,12 @@ const ADMIN: Needs = Needs::Role(Role::Admin);
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router, gate: Arc<Access>, limits: HttpLimits) -> Router {
+fn guarded(routes: Router, watch: edge::Watch, gate: Arc<Access>, limits: HttpLimits) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(middleware::from_fn_with_state(gate, access::identify))
         .layer(middleware::from_fn(origin::refuse_foreign))
-        .layer(middleware::from_fn(edge::surround))
+        .layer(middleware::from_fn_with_state(watch, edge::surround))
         .layer(middleware::from_fn_with_state(limits, headers::secure))
 }
 

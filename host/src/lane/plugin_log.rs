@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::call::Call;
-use crate::names::PluginName;
+use crate::names::{Digest, PluginName};
 
 /// The longest line that a plugin may put into the log, in bytes.
 pub(in crate::lane) const MAX_LINE: usize = 4096;
@@ -18,6 +18,8 @@ pub(in crate::lane) struct Source {
     request: Arc<str>,
     job: Uuid,
     plugin: PluginName,
+    generation: Option<Digest>,
+    trace: Option<Arc<str>>,
 }
 
 impl Source {
@@ -26,7 +28,17 @@ impl Source {
             request: Arc::clone(&call.request_id),
             job: call.id,
             plugin: call.plugin.clone(),
+            generation: call.generation(),
+            trace: call.trace_id(),
         }
+    }
+}
+
+impl Source {
+    /// In its first digits, as it is told everywhere.
+    fn generation(&self) -> String {
+        let digest = self.generation.as_ref();
+        digest.map(Digest::short).unwrap_or_default()
     }
 }
 
@@ -35,11 +47,20 @@ pub(in crate::lane) fn line(call: &Call, level: Level, message: &str) {
     let source = &Source::of(call);
     let message = &message[..message.floor_char_boundary(MAX_LINE)];
     let (request, job, plugin) = (&*source.request, source.job, source.plugin.as_str());
+    let (generation, trace) = (source.generation(), source.trace.as_deref());
     match level {
-        Level::Error => error!(target: "plugin", request, %job, plugin, "{message}"),
-        Level::Warn => warn!(target: "plugin", request, %job, plugin, "{message}"),
-        Level::Info => info!(target: "plugin", request, %job, plugin, "{message}"),
-        Level::Debug => debug!(target: "plugin", request, %job, plugin, "{message}"),
+        Level::Error => {
+            error!(target: "plugin", request, %job, plugin, generation, trace, "{message}")
+        }
+        Level::Warn => {
+            warn!(target: "plugin", request, %job, plugin, generation, trace, "{message}")
+        }
+        Level::Info => {
+            info!(target: "plugin", request, %job, plugin, generation, trace, "{message}")
+        }
+        Level::Debug => {
+            debug!(target: "plugin", request, %job, plugin, generation, trace, "{message}")
+        }
     }
     if let Some(ear) = &call.ear {
         ear.line(word(level), message);
@@ -61,7 +82,8 @@ pub(in crate::lane) fn printed(source: Option<&Source>, plugin: &PluginName, lin
     match source {
         Some(source) => {
             let (request, job) = (&*source.request, source.job);
-            info!(target: "plugin", request, %job, plugin, printed = true, "{line}");
+            let (generation, trace) = (source.generation(), source.trace.as_deref());
+            info!(target: "plugin", request, %job, plugin, generation, trace, printed = true, "{line}");
         }
         None => info!(target: "plugin", plugin, printed = true, "{line}"),
     }
@@ -69,7 +91,15 @@ pub(in crate::lane) fn printed(source: Option<&Source>, plugin: &PluginName, lin
 
 /// What was not written down, because it was too much.
 pub(in crate::lane) fn dropped(source: Option<&Source>, plugin: &PluginName, bytes: u64) {
+    const SAID: &str =
+        "the plugin printed more than the log takes of one call: the rest is dropped";
     let plugin = plugin.as_str();
-    let request = source.map_or("", |source| &*source.request);
-    warn!(target: "plugin", request, plugin, bytes, "the plugin printed more than the log takes of one call: the rest is dropped");
+    match source {
+        Some(source) => {
+            let (request, job) = (&*source.request, source.job);
+            let (generation, trace) = (source.generation(), source.trace.as_deref());
+            warn!(target: "plugin", request, %job, plugin, generation, trace, bytes, "{SAID}");
+        }
+        None => warn!(target: "plugin", plugin, bytes, "{SAID}"),
+    }
 }

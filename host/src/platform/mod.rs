@@ -23,6 +23,7 @@ mod memory;
 mod portable;
 mod process;
 mod side;
+mod usage;
 mod worker;
 mod writer;
 
@@ -35,5 +36,6 @@ pub use library::{Library, OpenError};
 pub use memory::{Chunk, MappedReplies, MappedRequests, PAGE, ReplyMemory, RequestMemory};
 pub use process::{Exit, Output, Peek, Process, Spawned, Spawner, WORKER, own_binary};
 pub use side::Side;
+pub use usage::ProcessUsage;
 pub use worker::{adopt, guard_thread, is_root, is_worker, lend, report_crashes};
 pub use writer::has_writer;

@@ -70,7 +70,8 @@ pub struct Generation {
     // Where those wait that find it full.
     queue: OnceLock<Arc<Queue>>,
     emptied: Notify,
-    counters: Counters,
+    // Shared with what its plugin remembers of it.
+    counters: Arc<Counters>,
     since: OnceLock<(Instant, DateTime<Utc>)>,
     opener: Opener,
 }
@@ -95,7 +96,7 @@ impl Generation {
             turnstile: Turnstile::new(),
             queue: OnceLock::new(),
             emptied: Notify::new(),
-            counters: Counters::default(),
+            counters: Arc::default(),
             since: OnceLock::new(),
             opener: Opener {
                 open,
@@ -210,6 +211,10 @@ impl Generation {
         self.turnstile.enter(self.config.concurrency)?;
         let slots = Arc::clone(self) as Arc<dyn Slots>;
         Ok(Permit::new(slots, granted, deadline, limit))
+    }
+
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     pub(super) fn count(&self, nanoseconds: u64, error: Option<&Envelope>) {

@@ -1,33 +1,63 @@
-//! How a plugin's calls have ended. Counting takes no lock: counters are sharded by thread.
+//! How a plugin's calls have ended. Counting takes no lock, and those that go well are sharded by thread.
 
-use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use crossbeam_utils::CachePadded;
 
+use super::by_code::ByCode;
 use super::latency::{Latency, Percentiles};
 use crate::envelope::{Body, Envelope};
+use crate::error::Code;
+use crate::histogram::{Cells, Distribution, Histogram};
 
-const SHARDS: usize = 8;
-
-/// How calls have ended, counted without a lock.
+/// How calls have ended, counted without a lock. A call is one increment, of the bucket of its outcome: whoever reads
+/// meanwhile finds it in all sums or in none.
 #[derive(Default)]
 pub(super) struct Counters {
-    shards: [CachePadded<Shard>; SHARDS],
+    successes: Histogram,
+    /// Rarer by far, and dearer: they need no shards.
+    errors: ByCode<Cells>,
 }
 
-#[derive(Default)]
-struct Shard {
-    successes: AtomicU64,
-    errors: AtomicU64,
-    faults: AtomicU64,
-    crashes: AtomicU64,
-    nanoseconds: AtomicU64,
+/// How calls have ended, and how long they took, by their outcome.
+#[derive(Clone, Debug, Default)]
+pub struct Outcomes {
+    /// Calls that gave a result.
+    pub successes: Distribution,
+    /// The others.
+    pub errors: BTreeMap<&'static str, (Code, Distribution)>,
+}
+
+impl Outcomes {
+    /// Takes in what was counted elsewhere.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.successes.add(&other.successes);
+        for (word, (code, theirs)) in &other.errors {
+            let mine = self.errors.entry(word);
+            mine.or_insert((*code, Distribution::default()))
+                .1
+                .add(theirs);
+        }
+    }
+
+    /// All calls, whatever came of them.
+    pub fn all(&self) -> Distribution {
+        let mut all = self.successes;
+        self.errors.values().for_each(|(_, some)| all.add(some));
+        all
+    }
+
+    /// Calls that ended with the end of a worker.
+    pub fn crashes(&self) -> u64 {
+        let crashes = self.errors.values().filter(|(code, _)| code.is_crash());
+        crashes.map(|(_, some)| some.count()).sum()
+    }
 }
 
 /// What counters have come to.
@@ -55,31 +85,39 @@ impl Totals {
 impl Counters {
     /// Counts a call.
     pub(super) fn count(&self, nanoseconds: u64, error: Option<&Envelope>) {
-        let shard = &self.shards[shard_of_this_thread()];
-        shard.nanoseconds.fetch_add(nanoseconds, Relaxed);
-        let Some(envelope) = error else {
-            shard.successes.fetch_add(1, Relaxed);
-            return;
-        };
-        let code = envelope.code();
-        shard.errors.fetch_add(1, Relaxed);
-        shard.faults.fetch_add(code.is_fault().into(), Relaxed);
-        shard.crashes.fetch_add(code.is_crash().into(), Relaxed);
+        match error {
+            None => self.successes.record(nanoseconds),
+            Some(envelope) => self.errors.of(envelope.code()).record(nanoseconds),
+        }
+    }
+
+    /// As of now.
+    pub(super) fn outcomes(&self) -> Outcomes {
+        let errors = self.errors.all();
+        let errors = errors.map(|(code, cells)| (code.as_str(), (code, cells.distribution())));
+        Outcomes {
+            errors: errors.collect(),
+            successes: self.successes.distribution(),
+        }
     }
 
     /// As of now.
     pub(super) fn totals(&self) -> Totals {
-        let sum = |field: fn(&Shard) -> &AtomicU64| -> u64 {
-            let shards = self.shards.iter();
-            shards.map(|shard| field(shard).load(Relaxed)).sum()
+        let successes = self.successes.distribution();
+        let mut totals = Totals {
+            successes: successes.count(),
+            nanoseconds: successes.nanoseconds(),
+            ..Totals::default()
         };
-        Totals {
-            successes: sum(|shard| &shard.successes),
-            errors: sum(|shard| &shard.errors),
-            faults: sum(|shard| &shard.faults),
-            crashes: sum(|shard| &shard.crashes),
-            nanoseconds: sum(|shard| &shard.nanoseconds),
+        for (code, cells) in self.errors.all() {
+            let found = cells.distribution();
+            let count = found.count();
+            totals.errors += count;
+            totals.faults += if code.is_fault() { count } else { 0 };
+            totals.crashes += if code.is_crash() { count } else { 0 };
+            totals.nanoseconds += found.nanoseconds();
         }
+        totals
     }
 }
 
@@ -174,17 +212,6 @@ impl Metrics {
     }
 }
 
-fn shard_of_this_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    if SHARD.get() == usize::MAX {
-        SHARD.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
-    }
-    SHARD.get()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +278,21 @@ mod tests {
         }
         let snapshot = metrics.snapshot();
         assert_eq!((snapshot.errors, snapshot.crashes), (5, 4));
+    }
+
+    #[test]
+    fn each_call_is_counted_under_its_outcome() {
+        let counters = Counters::default();
+        let cancelled = Envelope::new(&CallError::Cancelled, None);
+        counters.count(200_000, None);
+        counters.count(1, Some(&cancelled));
+        counters.count(2, Some(&cancelled));
+        let mut outcomes = counters.outcomes();
+        assert_eq!(outcomes.errors["cancelled"].1.count(), 2);
+        outcomes.add(&counters.outcomes());
+        assert_eq!((outcomes.successes.count(), outcomes.crashes()), (2, 0));
+        let all = outcomes.all();
+        assert_eq!((all.count(), all.nanoseconds()), (6, 400_006));
     }
 
     #[test]

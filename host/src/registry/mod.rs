@@ -2,9 +2,12 @@
 //!
 //! Lookups read an immutable map that a change replaces whole, so no call waits for one.
 
+mod by_code;
 mod generation;
 mod latency;
 mod metrics;
+mod observed;
+mod past;
 mod plugin;
 mod queue;
 mod served;
@@ -18,7 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 pub use generation::{Declaration, Generation, OpenPlugin, Serving};
-pub use metrics::{Metrics, Totals};
+pub use metrics::{Metrics, Outcomes, Totals};
+pub use observed::{Observed, ObservedGeneration};
 pub use plugin::Plugin;
 pub use served::{Look, Turn};
 pub use status::{GenerationStatus, Lifecycle, PluginStatus, RefusedStatus};
@@ -116,6 +120,12 @@ impl PluginRegistry {
             .iter()
             .filter_map(|plugin| plugin.status())
             .collect()
+    }
+
+    /// What is counted of every plugin, in order of their names.
+    pub fn observe(&self) -> Vec<Observed> {
+        let plugins = self.plugins();
+        plugins.iter().map(|plugin| plugin.observe()).collect()
     }
 
     /// The files that are not served, each with its reason.

@@ -12,15 +12,18 @@ use arc_swap::{ArcSwapOption, Guard};
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use super::by_code::ByCode;
 use super::generation::{Declaration, Generation, OpenPlugin};
 use super::metrics::Metrics;
+use super::observed::{Observed, ObservedGeneration};
+use super::past::Past;
 use super::queue::Queue;
 use super::served::{Canary, Due, Look, Lot, Served, Turn};
 use super::status::{GenerationStatus, Lifecycle, PluginStatus};
 use super::turnstile::Turned;
 use crate::config::PluginConfig;
 use crate::envelope::Envelope;
-use crate::error::CallError;
+use crate::error::{CallError, Code};
 use crate::names::PluginName;
 
 /// A plugin of the host's.
@@ -33,6 +36,9 @@ pub struct Plugin {
     disabled: AtomicBool,
     leaving: AtomicBool,
     forced_kills: Arc<AtomicU64>,
+    /// Calls that came to nothing before they were in a generation.
+    refused: ByCode<AtomicU64>,
+    takeovers: AtomicU64,
     aside: Mutex<Aside>,
     changed: Notify,
 }
@@ -43,6 +49,7 @@ struct Aside {
     candidate: Option<Arc<Generation>>,
     rejected: Option<GenerationStatus>,
     draining: Vec<Arc<Generation>>,
+    past: Past,
     file_invalid: Option<String>,
     /// The name of its file, where that has changed since it was read.
     file: Option<String>,
@@ -72,6 +79,8 @@ impl Plugin {
             disabled: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             forced_kills: Arc::default(),
+            refused: ByCode::default(),
+            takeovers: AtomicU64::new(0),
             aside: Mutex::default(),
             changed: Notify::new(),
         }
@@ -242,10 +251,19 @@ impl Plugin {
         generation.count(took, error);
     }
 
+    /// Counts a call that came to nothing before it was in a generation.
+    pub fn refuse(&self, code: Code) {
+        self.refused.of(code).fetch_add(1, Relaxed);
+    }
+
     /// Lets `new` take all calls from now on. Gives what takes none any more; calls in it go on.
     pub fn replace(&self, new: &Arc<Generation>) -> Vec<Arc<Generation>> {
         let canary = None;
         let stable = Arc::clone(new);
+        let is_other = |before: Arc<Generation>| !Arc::ptr_eq(&before, new);
+        if self.stable().is_some_and(is_other) {
+            self.takeovers.fetch_add(1, Relaxed);
+        }
         self.store(Some(Served { stable, canary }))
     }
 
@@ -284,6 +302,7 @@ impl Plugin {
     pub fn retire(&self, gone: &Arc<Generation>) {
         let mut aside = self.aside();
         aside.draining.retain(|it| !Arc::ptr_eq(it, gone));
+        aside.past.remember(gone);
         drop(aside);
         self.changed.notify_waiters();
     }
@@ -448,6 +467,32 @@ impl Plugin {
             workers: serving.and_then(|serving| serving.lane.workers()),
             generations: self.generations(),
         })
+    }
+
+    /// What is counted of it. A generation that ends loses none of its calls, whenever this comes.
+    pub(super) fn observe(&self) -> Observed {
+        let (mut generations, alive) = {
+            let aside = self.aside();
+            let serving = self.stable().into_iter().chain(self.canary());
+            let alive: Vec<_> = serving.chain(aside.draining.iter().cloned()).collect();
+            (aside.past.observe(), alive)
+        };
+        for generation in alive {
+            ObservedGeneration::of(&generation).join(&mut generations);
+        }
+        let refused = self.refused.all();
+        Observed {
+            name: self.name.clone(),
+            lifecycle: self.lifecycle(),
+            queued: self.queue.waiting(),
+            takeovers: self.takeovers.load(Relaxed),
+            forced_kills: self.forced_kills.load(Relaxed),
+            refused: refused
+                .map(|(code, count)| (code, count.load(Relaxed)))
+                .collect(),
+            stable: self.stable(),
+            generations,
+        }
     }
 
     /// Those that serve, then those that may, then those that did.

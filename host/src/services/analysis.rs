@@ -14,6 +14,7 @@ use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::names::PluginName;
 use crate::services::{JobManagementService, Submitted, Terms};
+use crate::trace::Trace;
 use crate::validation::Output;
 
 /// The name that stands for the plugin that the operator has chosen.
@@ -36,6 +37,8 @@ pub struct AnalysisRequest {
     pub owner: Option<Arc<str>>,
     /// The id of the request.
     pub request_id: Arc<str>,
+    /// The trace that it is for, if there is one.
+    pub trace: Option<Trace>,
     /// How long it may take; the plugin's own deadline counts besides.
     pub deadline: Option<Duration>,
     /// What it takes of the host's budget.
@@ -164,6 +167,7 @@ impl AnalysisService {
         call.options = request.options;
         call.owner = request.owner;
         call.request_id = request.request_id;
+        call.trace = request.trace;
         call.deadline = request.deadline;
         call.held = request.held;
         Ok(call)

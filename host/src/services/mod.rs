@@ -8,5 +8,7 @@ mod plugins;
 pub mod rollout;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
-pub use jobs::{Follower, JobEvent, JobEventKind, JobManagementService, Keeping, Submitted, Terms};
+pub use jobs::{
+    Follower, JobCounts, JobEvent, JobEventKind, JobManagementService, Keeping, Submitted, Terms,
+};
 pub use plugins::PluginManagementService;

@@ -13,7 +13,7 @@ use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::events::{Event, EventLog, Kind};
 use crate::names::PluginName;
-use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
+use crate::registry::{Lifecycle, Observed, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
 use crate::services::rollout::Rollouts;
 use crate::validation::Output;
@@ -60,6 +60,11 @@ impl PluginManagementService {
     /// Every plugin as it stands.
     pub fn all_status(&self) -> Vec<PluginStatus> {
         self.registry.all_status()
+    }
+
+    /// What is counted of every plugin.
+    pub fn observe(&self) -> Vec<Observed> {
+        self.registry.observe()
     }
 
     /// The files that are not served, each with its reason.

@@ -163,6 +163,7 @@ pub(crate) fn request(image: &'static [u8], mime_type: &str) -> AnalysisRequest 
         options: None,
         owner: None,
         request_id: Arc::from("test"),
+        trace: None,
         deadline: None,
         held: None,
     }

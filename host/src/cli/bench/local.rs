@@ -41,6 +41,8 @@ impl Asked {
             request_id: Arc::from("bench"),
             deadline: None,
             held: None,
+            owner: None,
+            trace: None,
         }
     }
 }

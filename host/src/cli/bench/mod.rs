@@ -59,6 +59,9 @@ pub(super) struct Bench {
     /// Call the daemon at this address over HTTP [default: the configuration's `server.listen`]
     #[arg(long, value_name = "URL", num_args = 0..=1, conflicts_with = "plugins")]
     daemon: Option<Option<Address>>,
+    /// A file with the token to show to the daemon [default: that in BULKHEAD_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    token_file: Option<PathBuf>,
     /// Print JSON: one object for each row
     #[arg(long)]
     json: bool,

@@ -24,7 +24,12 @@ impl Bench {
         address: Option<Address>,
         pictures: Vec<Picture>,
     ) -> Result<Vec<Row>, Failure> {
-        let at = At::new(address, self.common.config.take(), self.json);
+        let at = At::new(
+            address,
+            self.common.config.take(),
+            self.token_file.take(),
+            self.json,
+        );
         let daemon = at.daemon()?;
         let plugin = daemon.get(&format!("/v1/plugins/{}", self.plugin));
         let lane = match plugin {

@@ -61,6 +61,7 @@ impl Parts {
             options: self.options,
             owner: caller.owner.as_deref().map(Arc::from),
             request_id: id.text(),
+            trace: id.trace().cloned(),
             deadline,
             held: self.held,
         }

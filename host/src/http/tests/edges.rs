@@ -216,9 +216,11 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
         assert_ne!(number, 13, "bad luck");
         "fine".to_owned()
     }
+    let services = super::services(&[]);
     let app = guarded(
         Router::new().route("/{number}", on_get(number)),
-        super::services(&[]).access,
+        super::super::edge::Watch::of(&services),
+        services.access,
         super::limits(),
     );
     let seen = ask(app.clone(), get("/13")).await;

@@ -24,6 +24,7 @@ use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedSta
 use crate::runner::{Pass, ToolRunner};
 use crate::services::rollout::Rollouts;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
+use crate::trace::Tracer;
 use crate::validation::{InputLimits, OptionsSchema, OutputRules, SchemaCheck};
 use arc_swap::ArcSwap;
 
@@ -164,6 +165,8 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         budget: Budget::new(BUDGET),
         edge: Arc::default(),
         access: Arc::new(Access::unguarded()),
+        requests: Arc::default(),
+        tracer: Tracer::default(),
     }
 }
 

@@ -40,7 +40,7 @@ use pool::Pool;
 use protocol::Aim;
 use start::{Plan, StartError, start};
 
-use crate::call::{Call, Entered, Exhausted, Lane, Listener, Permit, Place};
+use crate::call::{Call, Crew, Entered, Exhausted, Lane, Listener, Permit, Place};
 use crate::config::PluginConfig;
 use crate::lane::Ready;
 use crate::loader::{Rejection, Staged};
@@ -199,6 +199,10 @@ impl Lane for ProcessLane {
 
     fn wind_down(&self) {
         self.0.wind_down();
+    }
+
+    fn crew(&self) -> Option<Crew> {
+        Some(self.0.crew())
     }
 
     fn workers(&self) -> Option<Value> {

@@ -14,7 +14,7 @@ use super::host::Workers;
 use super::process::Worker;
 use super::seat::{Ended, Fate, Laid, Seat};
 use super::start::{Plan, RETRY_AFTER, StartError, Started, start};
-use crate::call::{Call, Exhausted, Outcome, Permit};
+use crate::call::{Call, Crew, Exhausted, Outcome, Permit};
 use crate::config::PluginConfig;
 use crate::error::CallError;
 
@@ -306,6 +306,32 @@ impl Pool {
             "killed": state.killed,
             "pids": pids.collect::<Vec<_>>(),
         })
+    }
+
+    /// The same, counted. Asks the system for the memory of each, without the lock.
+    pub(super) fn crew(&self) -> Crew {
+        let (mut crew, workers) = {
+            let state = self.lock();
+            let waits = |worker: &&Arc<Worker>| {
+                let theirs = |seat: &&Seat| Arc::ptr_eq(seat.worker(), worker);
+                state.idle.iter().filter(theirs).count() == self.plan.seats
+            };
+            let idle = state.workers.iter().filter(waits).count();
+            let crew = Crew {
+                busy: state.workers.len() - idle,
+                idle,
+                starting: state.starting,
+                started: state.started,
+                killed: state.killed,
+                memory: 0,
+            };
+            (crew, state.workers.clone())
+        };
+        let memory = workers
+            .iter()
+            .filter_map(|it| it.process().private_memory());
+        crew.memory = memory.sum();
+        crew
     }
 
     /// How many workers live or are about to.

@@ -7,6 +7,7 @@ mod allow;
 mod deliver;
 mod message;
 mod note;
+mod tally;
 mod task;
 
 use std::sync::Arc;
@@ -17,18 +18,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use allow::check;
+pub use tally::CallbackCounts;
 
 use crate::config::Config;
 use crate::jobs::SharedStore;
+use tally::Tally;
 use task::CallbackTask;
 
 /// The way to the task that tells of the ends of jobs.
 #[derive(Clone, Debug)]
 pub struct Callbacks {
     wake: Arc<Notify>,
+    tally: Arc<Tally>,
 }
 
 impl Callbacks {
+    /// What became of the tries of this host.
+    pub fn counts(&self) -> CallbackCounts {
+        self.tally.counts()
+    }
+
     /// Has it look for something to tell now: a job has ended. It looks by itself too, a little later.
     pub fn wake(&self) {
         self.wake.notify_one();
@@ -44,14 +53,15 @@ pub fn start(
     stop: CancellationToken,
 ) -> Callbacks {
     let wake = Arc::new(Notify::new());
-    let task = CallbackTask::new(store, settings, Arc::clone(&wake));
+    let tally = Arc::<Tally>::default();
+    let task = CallbackTask::new(store, settings, Arc::clone(&wake), Arc::clone(&tally));
     tasks.spawn(async move {
         tokio::select! {
             () = task.run() => {}
             () = stop.cancelled() => {}
         }
     });
-    Callbacks { wake }
+    Callbacks { wake, tally }
 }
 
 #[cfg(test)]

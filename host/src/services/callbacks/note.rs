@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::deliver::Told;
 use crate::jobs::{CallbackEnd, Time};
+use crate::names::PluginName;
 
 /// How long after the first try the second may come; doubles with each.
 const FIRST: Duration = Duration::from_secs(1);
@@ -39,14 +40,15 @@ pub(super) fn end(job: Uuid, told: Told, attempt: u32, attempts: u32, now: Time)
 }
 
 /// One line for every try; those that are the last are warnings, if nobody heard them.
-pub(super) fn tell(end: &CallbackEnd, attempt: u32) {
+pub(super) fn tell(end: &CallbackEnd, (request, plugin): &(String, PluginName), attempt: u32) {
     let (job, error) = (end.job, end.error.as_deref().unwrap_or_default());
+    let plugin = plugin.as_str();
     match (end.delivered_at, end.due) {
-        (Some(_), _) => debug!(%job, attempt, "callback delivered"),
+        (Some(_), _) => debug!(request, %job, plugin, attempt, "callback delivered"),
         (None, Some(due)) => {
-            debug!(%job, attempt, error, %due, "callback failed, to be tried again")
+            debug!(request, %job, plugin, attempt, error, %due, "callback failed, to be tried again")
         }
-        (None, None) => warn!(%job, attempt, error, "callback given up"),
+        (None, None) => warn!(request, %job, plugin, attempt, error, "callback given up"),
     }
 }
 

@@ -13,8 +13,10 @@ use tracing::{info, warn};
 use super::deliver::{Told, deliver};
 use super::message::Message;
 use super::note;
+use super::tally::Tally;
 use crate::config::{Callbacks, Config};
 use crate::jobs::{CallbackEnd, JobStore, Record, SharedStore, StoreError};
+use crate::names::PluginName;
 
 /// How many are told at a time.
 const AT_A_TIME: usize = 16;
@@ -30,6 +32,7 @@ pub(super) struct CallbackTask {
     store: SharedStore,
     settings: Arc<ArcSwap<Config>>,
     wake: Arc<Notify>,
+    tally: Arc<Tally>,
     /// Those who are being told; dropped with the task.
     under_way: JoinSet<()>,
     /// How often in a row the store has failed.
@@ -41,11 +44,13 @@ impl CallbackTask {
         store: SharedStore,
         settings: Arc<ArcSwap<Config>>,
         wake: Arc<Notify>,
+        tally: Arc<Tally>,
     ) -> Self {
         Self {
             store,
             settings,
             wake,
+            tally,
             under_way: JoinSet::new(),
             failures: 0,
         }
@@ -79,7 +84,9 @@ impl CallbackTask {
         let count = due.len();
         for record in due {
             let (store, settings) = (Arc::clone(&self.store), settings.clone());
-            self.under_way.spawn(tell(store, record, settings, over));
+            let tally = Arc::clone(&self.tally);
+            self.under_way
+                .spawn(tell(store, record, settings, over, tally));
         }
         Ok(count)
     }
@@ -111,12 +118,19 @@ impl CallbackTask {
 }
 
 /// Tells one, and notes what came of it.
-async fn tell(store: SharedStore, record: Record, settings: Callbacks, over: Instant) {
+async fn tell(
+    store: SharedStore,
+    record: Record,
+    settings: Callbacks,
+    over: Instant,
+    tally: Arc<Tally>,
+) {
     let Some(callback) = record.callback.as_ref() else {
         return;
     };
     let (job, attempt, url) = (record.id, callback.attempts, callback.url.clone());
     let attempts = settings.attempts;
+    let named = (record.request_id.clone(), record.plugin.clone());
     let told = spawn_blocking(move || {
         let second = Utc::now().timestamp();
         deliver(&Message::of(&record), &url, &settings, second)
@@ -130,18 +144,25 @@ async fn tell(store: SharedStore, record: Record, settings: Callbacks, over: Ins
         Err(_) => Utc::now(),
     };
     let end = note::end(job, told, attempt, attempts, now);
-    note::tell(&end, attempt);
-    keep(&*store, end, over).await;
+    note::tell(&end, &named, attempt);
+    tally.count(&end);
+    keep(&*store, end, &named, over).await;
 }
 
 /// Notes it as long as the claim counts; after that the place is told once more, and can tell by the message's id.
-async fn keep(store: &dyn JobStore, end: CallbackEnd, over: Instant) {
+async fn keep(
+    store: &dyn JobStore,
+    end: CallbackEnd,
+    (request, plugin): &(String, PluginName),
+    over: Instant,
+) {
     let mut failures = 0;
     while let Err(error) = store.end_callback(end.clone()).await {
         failures += 1;
         let pause = backoff(failures);
         if Instant::now() + pause >= over {
-            warn!(job = %end.job, %error, "what came of a callback could not be noted");
+            let plugin = plugin.as_str();
+            warn!(request, job = %end.job, plugin, %error, "what came of a callback could not be noted");
             return;
         }
         sleep(pause).await;

@@ -18,6 +18,7 @@ use super::desks::Desks;
 use super::held::HeldJobs;
 use super::payloads::Payloads;
 use super::tell::CallLog;
+use super::watch::{Counted, Ended};
 use crate::config::Config;
 use crate::error::CallError;
 use crate::events::EventLog;
@@ -43,6 +44,10 @@ pub(super) struct Durable {
     pub(super) desks: Desks,
     pub(super) held: HeldJobs,
     pub(super) endings: Endings,
+    /// Jobs that this host has ended.
+    pub(super) ended: Ended,
+    /// How many jobs there are.
+    pub(super) counted: Counted,
     /// Whether what comes of jobs cannot be kept now.
     pub(super) is_troubled: AtomicBool,
     /// The plugins that hosts serve which share the store, this one included.

@@ -21,6 +21,7 @@ mod stored;
 mod submit;
 mod tell;
 mod verdict;
+mod watch;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 pub use course::{JobEvent, JobEventKind};
 pub use look::Follower;
 pub use open::Keeping;
+pub use watch::JobCounts;
 
 use crate::call::{Call, Payload, Place};
 use crate::envelope::Envelope;

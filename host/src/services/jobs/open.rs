@@ -20,6 +20,7 @@ use super::durable::{Durable, Endings};
 use super::held::{HeldJobs, Wish};
 use super::keep;
 use super::payloads::Payloads;
+use super::watch::{Counted, Ended};
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::jobs::{HostId, PayloadStore, Reclaim, SharedStore, StoreError};
@@ -81,6 +82,8 @@ impl JobManagementService {
             desks: Desks::default(),
             held: HeldJobs::default(),
             endings: Endings::default(),
+            ended: Ended::default(),
+            counted: Counted::default(),
             is_troubled: AtomicBool::new(false),
             served: ArcSwap::default(),
             tasks: TaskTracker::new(),

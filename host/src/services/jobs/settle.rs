@@ -52,7 +52,11 @@ pub(super) async fn settle(durable: &Arc<Durable>, held: &Arc<HeldJob>, attempt:
             let error = outcome.as_ref().err().map(Box::as_ref);
             hand_back(durable, held, Some(wait), is_counted, error).await;
         }
-        Verdict::Leave => debug!(job = %held.record.id, "another host may run the job"),
+        Verdict::Leave => {
+            let (record, generation) = (&held.record, held.generation());
+            let (request, plugin) = (&*record.request_id, record.plugin.as_str());
+            debug!(request, job = %record.id, plugin, generation, "another host may run the job");
+        }
     }
 }
 
@@ -98,7 +102,9 @@ async fn end(
             }
         }
         Some(false) => {
-            debug!(job = %held.record.id, "the lease of the job counts no more: what came of it is dropped")
+            let (record, generation) = (&held.record, held.generation());
+            let (request, plugin) = (&*record.request_id, record.plugin.as_str());
+            debug!(request, job = %record.id, plugin, generation, "the lease of the job counts no more: what came of it is dropped");
         }
         None => {}
     }
@@ -179,12 +185,13 @@ async fn persist<'a, T>(
     held: &HeldJob,
     attempt: impl Fn() -> BoxFuture<'a, Result<T, StoreError>>,
 ) -> Option<T> {
-    let (mut wait, job) = (AGAIN.0, held.record.id);
+    let (mut wait, record) = (AGAIN.0, &held.record);
+    let (request, job, plugin) = (&*record.request_id, record.id, record.plugin.as_str());
     loop {
         let error = match attempt().await {
             Ok(done) => {
                 if durable.is_troubled.swap(false, Ordering::Relaxed) {
-                    info!(%job, "what comes of jobs is kept again");
+                    info!(request, %job, plugin, "what comes of jobs is kept again");
                 }
                 return Some(done);
             }
@@ -192,12 +199,12 @@ async fn persist<'a, T>(
             Err(error) => error,
         };
         if held.wish() == Some(Wish::Stop) {
-            warn!(%job, %error, "what came of the job is not kept: it will run again");
+            warn!(request, %job, plugin, %error, "what came of the job is not kept: it will run again");
             return None;
         }
         // One line for all jobs that wait for the store.
         if !durable.is_troubled.swap(true, Ordering::Relaxed) {
-            warn!(%job, %error, "what comes of jobs cannot be kept: it is tried until it can");
+            warn!(request, %job, plugin, %error, "what comes of jobs cannot be kept: it is tried until it can");
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(AGAIN.1);

@@ -46,7 +46,9 @@ impl CallLog {
     pub(super) fn tell(&self, call: Named, outcome: &Result<Output, Box<Envelope>>) {
         match outcome {
             Ok(_) => {
-                debug!(request = &*call.request, job = %call.job, plugin = call.plugin.as_str(), "call succeeded");
+                let (request, job, plugin) = (&*call.request, call.job, call.plugin.as_str());
+                let (generation, trace) = (call.generation.as_str(), call.trace.as_deref());
+                debug!(request, %job, plugin, generation, trace, "call succeeded");
             }
             Err(envelope) if has_backtrace(envelope.code()) => {
                 self.tell_later(call, envelope.clone());
@@ -86,6 +88,7 @@ pub(super) struct Named {
     job: Uuid,
     plugin: PluginName,
     generation: String,
+    trace: Option<Arc<str>>,
 }
 
 impl Named {
@@ -97,6 +100,7 @@ impl Named {
             job: call.id,
             plugin: call.plugin.clone(),
             generation: generation.unwrap_or_default(),
+            trace: call.trace_id(),
         }
     }
 
@@ -107,6 +111,8 @@ impl Named {
             job: record.id,
             plugin: record.plugin.clone(),
             generation: held.generation().unwrap_or_default(),
+            // The request that it was submitted with is over.
+            trace: None,
         }
     }
 }
@@ -114,19 +120,20 @@ impl Named {
 /// One line for a call that ended badly, with all that is known.
 fn tell_failure(call: &Named, envelope: &Envelope) {
     let (request, job, plugin) = (&*call.request, call.job, call.plugin.as_str());
-    let generation = call.generation.as_str();
+    let (generation, trace) = (call.generation.as_str(), call.trace.as_deref());
     let (word, error_type) = envelope.code().words();
-    let message = envelope.error.message.as_str();
+    // Not `message`: that is what every line has.
+    let error = envelope.error.message.as_str();
     let traceback = envelope.internal.traceback.as_str();
     match (envelope.code(), error_type) {
         (Code::Internal, _) => {
-            error!(request, %job, plugin, generation, code = word, message, traceback, "call failed");
+            error!(request, %job, plugin, generation, trace, code = word, error, traceback, "call failed");
         }
         (code, ErrorType::Validation) if code != Code::InvalidOutput => {
-            info!(request, %job, plugin, generation, code = word, message, "call refused");
+            info!(request, %job, plugin, generation, trace, code = word, error, "call refused");
         }
         _ => {
-            warn!(request, %job, plugin, generation, code = word, message, traceback, "call failed")
+            warn!(request, %job, plugin, generation, trace, code = word, error, traceback, "call failed")
         }
     }
 }
@@ -138,6 +145,7 @@ pub(super) fn attempt(durable: &Durable, held: &HeldJob, outcome: &Result<Output
 
 /// Says that a job is over.
 pub(super) fn ended(durable: &Durable, record: &Record, status: Status, code: Option<&str>) {
+    durable.ended.count(code.unwrap_or("success"));
     let (kind, code) = match (status, code) {
         (Status::Failed, Some(code)) => (Kind::JobFailed, code),
         (Status::Cancelled, _) => (Kind::JobCancelled, "cancelled"),
