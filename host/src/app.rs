@@ -2,6 +2,7 @@
 //! the tests both begin here.
 
 mod jobs;
+mod sample;
 mod watch;
 
 use std::fs::{self, File, TryLockError};
@@ -261,6 +262,7 @@ impl App {
         let router = http::router(services, limits);
         let stop = reconciler.stop();
         watch::start(&config.plugins, view, reconciler, settings, &tasks);
+        tasks.spawn(sample::rates(Arc::clone(&plugins), stop.clone()));
         tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
         let drain = config.server.drain.duration();
         let limits = ServerLimits {

@@ -3,9 +3,11 @@
 
 mod analyze;
 mod answer;
+mod dashboard;
 mod edge;
 mod events;
 mod health;
+mod host;
 mod jobs;
 mod linger;
 mod origin;
@@ -83,7 +85,11 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}/disable", post(plugins::disable))
         .route("/v1/plugins/{name}/reload", post(plugins::reload))
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
+        .route("/v1/plugins/{name}/history", get(plugins::history))
         .route("/v1/events", get(events::follow))
+        .route("/v1/host", get(host::look_up))
+        .route("/", get(dashboard::page))
+        .route("/assets/{name}", get(dashboard::asset))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
     guarded(routes.with_state(Api { services, limits }))

@@ -21,7 +21,7 @@ pub use generation::{Declaration, Generation, OpenPlugin, Serving};
 pub use metrics::{Metrics, Totals};
 pub use plugin::Plugin;
 pub use served::{Look, Turn};
-pub use status::{GenerationStatus, Lifecycle, PluginStatus, RefusedStatus};
+pub use status::{GenerationStatus, LatencyMs, Lifecycle, PluginStatus, RefusedStatus};
 
 use crate::call::Place;
 use crate::error::CallError;

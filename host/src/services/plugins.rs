@@ -15,6 +15,7 @@ use crate::events::{Event, EventLog, Kind};
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
+use crate::services::rates::{RatePoint, Rates};
 use crate::services::rollout::Rollouts;
 use crate::validation::Output;
 
@@ -31,6 +32,7 @@ pub struct PluginManagementService {
     rollouts: Rollouts,
     events: Arc<EventLog>,
     running: Arc<ArcSwap<Config>>,
+    rates: Rates,
 }
 
 impl PluginManagementService {
@@ -49,6 +51,7 @@ impl PluginManagementService {
             rollouts,
             events,
             running,
+            rates: Rates::default(),
         }
     }
 
@@ -142,6 +145,20 @@ impl PluginManagementService {
         self.registry.get_plugin(name)?;
         self.rollouts.rollback(name).await?;
         self.status(name)
+    }
+
+    /// Takes a point of every plugin's rates. Somebody is to do so at even intervals.
+    pub fn sample_rates(&self) {
+        self.rates.sample(&self.registry.plugins());
+    }
+
+    /// A plugin's rates over the last ten minutes, the newest last.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn rates(&self, name: &str) -> Result<Vec<RatePoint>, CallError> {
+        self.registry.get_plugin(name)?;
+        Ok(self.rates.of(name))
     }
 
     /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
