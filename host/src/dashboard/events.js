@@ -7,7 +7,7 @@ import { refreshSoon } from './state.js';
 import { moment, showState } from './words.js';
 
 const KEPT = 500;
-const WORRYING = new Set(['rejected', 'held', 'quarantined', 'rolled_back', 'forced_kill', 'restart_required', 'folder_problem',
+const WORRYING = new Set(['rejected', 'held', 'crashed', 'quarantined', 'rolled_back', 'forced_kill', 'restart_required', 'folder_problem',
   'configuration_rejected', 'jobs_taken_over', 'store_failed', 'missed']);
 const SOUR = new Set(['job_failed', 'job_retrying', 'disabled', 'job_cancelled']);
 

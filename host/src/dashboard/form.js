@@ -165,7 +165,7 @@ function list(shape) {
     const { schema: inner } = resolve(schema.items, root);
     const preset = value === undefined ? inner : { ...inner, default: value };
     const item = field(preset, root, `${name} ${number + 1}`, { isRequired: true, path: `${path}/${number}`, depth: depth + 1 });
-    item.preset = value;
+    item.preset = value ?? inner.default;
     items.push(item);
     place.append(item.element);
     return item;

@@ -208,7 +208,13 @@ impl PluginManagementService {
     /// # Errors
     /// The envelope of what went wrong.
     pub async fn execute_plugin(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
-        self.runner.run(call).await
+        let outcome = self.runner.run(call).await;
+        if let Err(envelope) = &outcome
+            && envelope.code().is_crash()
+        {
+            self.tell_crash(envelope);
+        }
+        outcome
     }
 
     /// Opens as many plugins as the settings say, and all that are required.
@@ -246,6 +252,15 @@ impl PluginManagementService {
         let named = running.plugins.named.iter();
         let required = named.filter(|(_, plugin)| plugin.required);
         required.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The answer to the call says so too, but only its caller sees that.
+    fn tell_crash(&self, envelope: &Envelope) {
+        let error = &envelope.error;
+        let mut event = Event::of(Kind::Crashed).reason(&error.message);
+        event.plugin.clone_from(&error.plugin);
+        event.details.clone_from(&error.details);
+        self.events.tell(event);
     }
 
     fn tell(&self, kind: Kind, plugin: &Plugin) {
