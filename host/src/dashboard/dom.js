@@ -88,7 +88,7 @@ export function announce(text, isBad = false) {
   said.classList.toggle('bad', isBad);
   say(said, text);
   clearTimeout(announce.timer);
-  announce.timer = setTimeout(() => set(said), 12000);
+  announce.timer = setTimeout(() => set(said), 6000);
 }
 
 /** A part of a page under a heading. */

@@ -53,7 +53,7 @@ function labelled(shape, input, check) {
     }
   };
   input.addEventListener('change', () => { try { read(); } catch { /* It is told at the field. */ } });
-  const words = [schema.description, limits(schema), schema.default === undefined ? '' : `default ${JSON.stringify(schema.default)}`].filter(Boolean);
+  const words = [schema.description, limits(schema), (schema.default ?? null) === null ? '' : `default ${JSON.stringify(schema.default)}`].filter(Boolean);
   const label = h('label', { for: id }, name, shape.isRequired ? ' (required)' : '');
   const isTick = input.type === 'checkbox';
   const element = h('div', { class: `field${isTick ? ' tick' : ''}` }, isTick ? [input, label] : [label, input],

@@ -45,7 +45,7 @@ function outcome(job) {
 }
 
 function jobRow(made, job, after) {
-  const cells = ['status', 'took', 'outcome', 'do'].map(() => h('span'));
+  const cells = ['status', 'took', 'outcome', 'do'].map((name) => h('span', { class: name }));
   const [status, time, what, doing] = cells;
   const line = row(made, h('a', { href: `#/jobs/${job.id}` }, `…${job.id.slice(-6)}`), h('a', { href: `#/plugins/${job.plugin}` }, job.plugin),
     status, moment(job.created_at), time, what, doing);

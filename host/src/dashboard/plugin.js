@@ -12,7 +12,6 @@ import * as spark from './spark.js';
 import { points, recent, refresh, watch } from './state.js';
 import { bytes, count, failure, millis, moment, percent, rate, showState, state as stateOf } from './words.js';
 
-const CRASHES = new Set(['crash', 'exited', 'out_of_memory', 'protocol']);
 const CRASH_EVENTS = new Set(['crashed', 'quarantined', 'released', 'forced_kill', 'rolled_back']);
 
 const ACTIONS = [
@@ -70,8 +69,8 @@ function curves() {
     const it = plugin.latency_ms;
     say(latencyNow, it ? `p50 ${millis(it.p50)}, p90 ${millis(it.p90)}, p99 ${millis(it.p99)}, p99.9 ${millis(it['p99.9'])}, most ${millis(it.max)}` : 'No calls in the last minutes');
   };
-  const curve = (title, picture, words) => h('div', { class: 'curve' }, h('h3', {}, title), picture, words);
-  return { element: h('div', { class: 'halves' }, curve('Calls and errors', calls, callsNow), curve('Latency', latency, latencyNow)), update };
+  const curve = (title, picture, words) => h('div', { class: 'curve' }, h('h2', {}, title), picture, words);
+  return { element: h('section', { class: 'halves', 'aria-label': 'Rates' }, curve('Calls and errors', calls, callsNow), curve('Latency', latency, latencyNow)), update };
 }
 
 function generations() {
@@ -89,20 +88,17 @@ function generations() {
 
 /** The latest errors, from the jobs that had them. */
 function errors(name) {
-  const [items, crashes] = [h('ul', { class: 'errors' }), h('ul', { class: 'errors' })];
-  const [none, noCrash] = [h('p', { class: 'muted' }, 'None are kept.'), h('p', { class: 'muted' }, 'None are kept.')];
+  const items = h('ul', { class: 'errors' });
+  const none = h('p', { class: 'muted' }, 'None are kept.');
   const entry = (job) => h('li', {}, fold([moment(job.error.timestamp ?? job.finished_at), ' ', h('code', {}, job.error.details?.code), ' ', job.error.message],
     failure(job.error, internal(job)), h('p', {}, h('a', { href: `#/jobs/${job.id}` }, 'The job'))));
   const load = async () => {
-    const page = await get(`v1/jobs?kind=all&status=FAILED&plugin=${name}&limit=50`);
+    const page = await get(`v1/jobs?kind=all&status=FAILED&plugin=${name}&limit=12`);
     const all = page.items.filter((it) => it.error);
-    const deadly = all.filter((it) => CRASHES.has(it.error.details?.code));
-    keep(items, all.slice(0, 12), (it) => it.id, entry);
-    keep(crashes, deadly.slice(0, 12), (it) => it.id, entry);
+    keep(items, all, (it) => it.id, entry);
     none.hidden = all.length > 0;
-    noCrash.hidden = deadly.length > 0;
   };
-  return { latest: [none, items], crashes: [noCrash, crashes], load: () => load().catch(() => {}) };
+  return { latest: [none, items], load: () => load().catch(() => {}) };
 }
 
 /** Shows the page; what it gives ends it. */
@@ -112,11 +108,11 @@ export function show(root, [name]) {
   const [charts, builds, wrong] = [curves(), generations(), errors(name)];
   const [schemas, problem] = [h('div'), h('div')];
   const does = may('operate') ? actions(name, () => { refresh(); load(); }) : null;
-  const happened = may('operate') ? events.list({ most: 50, admits: (it) => it.plugin === name && CRASH_EVENTS.has(it.kind), empty: 'It was never held back.', withPlugin: false, label: `Crashes of ${name}` }) : null;
+  const happened = may('operate') ? events.list({ most: 50, admits: (it) => it.plugin === name && CRASH_EVENTS.has(it.kind), empty: 'There was none.', withPlugin: false, label: `Crashes of ${name}` }) : null;
   const told = may('operate') ? events.list({ most: 50, admits: (it) => it.plugin === name, withPlugin: false, label: `Events of ${name}` }) : null;
   const body = h('div', { hidden: true }, h('p', { class: 'bar' }, state, h('a', { href: `#/try/${name}`, class: 'button' }, `Try ${name}`)), about, why,
     does?.element, charts.element,
-    part('Latest errors', wrong.latest), part('Crashes', wrong.crashes, happened?.element), part('Generations', builds.element),
+    part('Latest errors', wrong.latest), happened ? part('Crashes', happened.element) : null, part('Generations', builds.element),
     part('Options and output', schemas), part('Facts', list), told ? part('Events', told.element) : null);
   root.append(heading, problem, body);
   let [seenErrors, seenSchemas, stopped] = [null, '', false];

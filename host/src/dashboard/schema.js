@@ -47,13 +47,17 @@ export function kind(given, root, depth = 0) {
   const { schema, nullable } = resolve(given, root);
   const or = nullable ? ' or null' : '';
   const named = choices(schema);
-  if (named) return `${named.map((it) => JSON.stringify(it.value)).join(' | ')}${or}`;
+  if (named) {
+    const more = named.length > 12 ? ` | and ${named.length - 12} more` : '';
+    return `${named.slice(0, 12).map((it) => JSON.stringify(it.value)).join(' | ')}${more}${or}`;
+  }
   if (schema.type === 'array') return `list of ${schema.items && depth < 3 ? kind(schema.items, root, depth + 1) : 'anything'}${or}`;
   return `${[schema.type ?? 'anything'].flat().join(' or ')}${or}`;
 }
 
 /** The limits of a value, in a few words. */
 export function limits(schema) {
+  if (choices(schema)) return '';
   const { minimum: least, maximum: most, exclusiveMinimum: above, exclusiveMaximum: below } = schema;
   const words = [];
   if (least !== undefined && most !== undefined) words.push(`${least} to ${most}`);

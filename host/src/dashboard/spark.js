@@ -42,5 +42,6 @@ export function draw(picture, lines, label) {
       return [svg('polygon', { points: base.join(' '), class: `area ${tone}` }), line];
     });
   });
-  picture.replaceChildren(...drawn);
+  const base = svg('line', { x1: 0, x2: WIDTH, y1: HEIGHT - 1, y2: HEIGHT - 1, class: 'base' });
+  picture.replaceChildren(base, ...drawn);
 }

@@ -90,7 +90,9 @@ export function show(root, [wanted]) {
     try {
       const plugin = await get(`v1/plugins/${name}`);
       if (list.value !== name) return;
-      say(about, `${plugin.description} Accepts ${plugin.accepts.join(', ')}.`);
+      const [types, most] = [plugin.accepts, 4];
+      const rest = types.length > most ? ` and ${types.length - most} more` : '';
+      set(about, plugin.description, h('br'), `Accepts ${types.slice(0, most).join(', ')}${rest}.`);
       form = options(plugin.options_schema);
       set(optionsPlace, form.element);
     } catch (problem) {
