@@ -52,7 +52,10 @@ function labelled(shape, input, check) {
       throw new Wrong(shape, error.message, input);
     }
   };
-  input.addEventListener('change', () => { try { read(); } catch { /* It is told at the field. */ } });
+  // Only once something is wrong: a complaint that appears on the way to a button would move it from under the pointer.
+  input.addEventListener('input', () => {
+    if (!problem.hidden) try { read(); } catch { /* It is told at the field. */ }
+  });
   const words = [schema.description, limits(schema), (schema.default ?? null) === null ? '' : `default ${JSON.stringify(schema.default)}`].filter(Boolean);
   const label = h('label', { for: id }, name, shape.isRequired ? ' (required)' : '');
   const isTick = input.type === 'checkbox';

@@ -63,13 +63,22 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities(profile.path()));
         let client = runtime.block_on(builder.connect(&url)).unwrap();
-        Some(Self {
+        let browser = Self {
             driver,
             url,
             client,
             runtime,
             _profile: profile,
-        })
+        };
+        browser.leave_own_page();
+        Some(browser)
+    }
+
+    /// A browser begins with a page of its own, which asks whom it likes.
+    fn leave_own_page(&self) {
+        let left = self.client.goto("about:blank");
+        self.runtime.block_on(left).unwrap();
+        self.requests();
     }
 
     /// Opens a page, and waits until it has begun.
@@ -105,7 +114,7 @@ impl Browser {
     pub(crate) fn until_text(&self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));
         self.until(&format!(
-            "[...document.querySelectorAll({selector})].some((it) => it.innerText.includes({text}))"
+            "[...document.querySelectorAll({selector})].some((it) => it.innerText.replace(/\\s+/g, ' ').includes({text}))"
         ));
     }
 
