@@ -36,12 +36,12 @@ function actions(name, after) {
     after();
   };
   const buttons = ACTIONS.map((action) => ({ shows: action[3], button: h('button', { type: 'button', onclick: () => run(action) }, action[1]) }));
-  const update = (plugin) => buttons.forEach(({ shows, button }) => {
-    const hides = !shows(plugin);
-    // Who has just pressed it is not to be left nowhere.
-    if (hides && button === document.activeElement) buttons.find((it) => it.shows(plugin))?.button.focus();
-    button.hidden = hides;
-  });
+  const update = (plugin) => {
+    const pressed = buttons.find((it) => it.button === document.activeElement);
+    for (const { shows, button } of buttons) button.hidden = !shows(plugin);
+    // Who has just pressed what is gone now is not to be left nowhere.
+    if (pressed?.button.hidden) buttons.find((it) => !it.button.hidden).button.focus();
+  };
   return { element: h('div', {}, h('p', { class: 'buttons' }, buttons.map((it) => it.button)), outcome), update };
 }
 
