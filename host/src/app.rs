@@ -3,6 +3,7 @@
 
 mod access;
 mod jobs;
+mod sample;
 mod traces;
 mod watch;
 
@@ -284,6 +285,7 @@ impl App {
         let router = http::router(services, limits);
         let stop = reconciler.stop();
         watch::start(&config.plugins, view, reconciler, settings, &tasks);
+        tasks.spawn(sample::rates(Arc::clone(&plugins), stop.clone()));
         tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
         let drain = config.server.drain.duration();
         let limits = ServerLimits {

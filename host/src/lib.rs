@@ -8,6 +8,7 @@ pub mod budget;
 pub mod call;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod envelope;
 pub mod error;
 pub mod events;

@@ -43,6 +43,7 @@ kinds! {
     Serving, "serving", Notable, "a generation serves";
     Draining, "draining", Notable, "a generation ends the calls that it has, and gets no others";
     Retired, "retired", Notable, "a generation has come to its end";
+    Crashed, "crashed", Worrying, "a worker came to its end with a call";
     Quarantined, "quarantined", Worrying, "a generation is quarantined";
     Released, "released", Notable, "a generation is out of quarantine";
     RolledBack, "rolled_back", Worrying, "the last good generation serves again";

@@ -1,10 +1,13 @@
 //! Whether the host is alive, and whether it is ready. Their documents are no envelopes: what they
 //! tell is no error of the request.
 
+use std::time::{Duration, Instant};
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -15,7 +18,11 @@ use crate::services::PluginManagementService;
 
 /// Where the host is in its life, as `app` says. It only goes forward.
 #[derive(Debug)]
-pub struct ServerState(watch::Sender<Life>);
+pub struct ServerState {
+    life: watch::Sender<Life>,
+    began: Instant,
+    began_at: DateTime<Utc>,
+}
 
 /// In the order of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +35,11 @@ enum Life {
 impl ServerState {
     /// A host that is still being built up.
     pub fn starting() -> Self {
-        Self(watch::Sender::new(Life::Starting))
+        Self {
+            life: watch::Sender::new(Life::Starting),
+            began: Instant::now(),
+            began_at: Utc::now(),
+        }
     }
 
     /// It is built up. Without effect on a host that is stopping already.
@@ -41,9 +52,14 @@ impl ServerState {
         self.advance(Life::Draining);
     }
 
+    /// When it began, and how long ago that is.
+    pub(super) fn since(&self) -> (DateTime<Utc>, Duration) {
+        (self.began_at, self.began.elapsed())
+    }
+
     /// Until the host stops: for answers that have no end of their own.
     pub(super) async fn until_draining(&self) {
-        let mut life = self.0.subscribe();
+        let mut life = self.life.subscribe();
         // The sender is `self`, so that this ends with the stop only.
         let _ = life.wait_for(|life| *life == Life::Draining).await;
     }
@@ -54,12 +70,12 @@ impl ServerState {
     }
 
     fn advance(&self, to: Life) {
-        self.0.send_modify(|life| *life = to.max(*life));
+        self.life.send_modify(|life| *life = to.max(*life));
     }
 
     /// Why requests should go elsewhere, if so.
     fn not_ready(&self, missing: &[PluginName]) -> Option<&'static str> {
-        match *self.0.borrow() {
+        match *self.life.borrow() {
             Life::Starting => Some("starting"),
             Life::Ready if missing.is_empty() => None,
             Life::Ready => Some("not_ready"),

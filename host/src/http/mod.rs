@@ -4,10 +4,12 @@
 pub mod access;
 mod analyze;
 mod answer;
+mod dashboard;
 mod edge;
 mod events;
 mod headers;
 mod health;
+mod host;
 mod jobs;
 mod linger;
 mod metrics;
@@ -101,10 +103,14 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}/disable", post(plugins::disable))
         .route("/v1/plugins/{name}/reload", post(plugins::reload))
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
+        .route("/v1/plugins/{name}/history", get(plugins::history))
         .route("/v1/events", get(events::follow))
         .route("/v1/access", get(access::myself))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
         .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/host", get(host::look_up))
+        .route("/", get(dashboard::page))
+        .route("/assets/{name}", get(dashboard::asset))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics));
@@ -133,7 +139,11 @@ const ROLES: &[(&str, Needs)] = &[
     ("/v1/plugins/{name}/disable", OPERATE),
     ("/v1/plugins/{name}/reload", OPERATE),
     ("/v1/plugins/{name}/rollback", OPERATE),
+    ("/v1/plugins/{name}/history", ANALYZE),
     ("/v1/events", OPERATE),
+    ("/v1/host", ANALYZE),
+    ("/", Needs::Nothing),
+    ("/assets/{name}", Needs::Nothing),
     ("/v1/access", ANALYZE),
     ("/v1/tokens", ADMIN),
     ("/v1/tokens/{id}", ADMIN),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Api;
 use super::answer::Failure;
 use crate::registry::{PluginStatus, RefusedStatus};
+use crate::services::{RATE_INTERVAL, RatePoint};
 
 /// A list in the contract's form.
 #[derive(Serialize)]
@@ -21,6 +22,13 @@ struct Page<T> {
 enum Item {
     Plugin(Box<PluginStatus>),
     Refused(RefusedStatus),
+}
+
+/// A plugin's rates, the newest point last.
+#[derive(Serialize)]
+struct History {
+    interval_s: u64,
+    points: Vec<RatePoint>,
 }
 
 /// `GET /v1/plugins`
@@ -79,4 +87,14 @@ pub(super) async fn look_up(
 ) -> Result<Response, Failure> {
     let status = api.services.plugins.open(&name).await?;
     Ok(Json(status).into_response())
+}
+
+/// `GET /v1/plugins/{name}/history`
+pub(super) async fn history(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let points = api.services.plugins.rates(&name)?;
+    let interval_s = RATE_INTERVAL.as_secs();
+    Ok(Json(History { interval_s, points }).into_response())
 }

@@ -185,6 +185,16 @@ impl Metrics {
         took
     }
 
+    /// How calls have ended so far.
+    pub fn totals(&self) -> Totals {
+        self.counters.totals()
+    }
+
+    /// The recent window's latencies.
+    pub(super) fn latency(&self) -> Option<Percentiles> {
+        self.latency.get()?.percentiles(Instant::now())
+    }
+
     /// Everything, as of now.
     pub fn snapshot(&self) -> Snapshot {
         let totals = self.counters.totals();
@@ -206,7 +216,7 @@ impl Metrics {
                 .checked_div(calls)
                 .map(Duration::from_nanos),
             last_used: latency.map(|latency| latency.wall_clock(latest.ended.load(Relaxed))),
-            latency: latency.and_then(|latency| latency.percentiles(Instant::now())),
+            latency: self.latency(),
             last_error: self.last_error.load_full(),
         }
     }

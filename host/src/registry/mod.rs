@@ -25,7 +25,7 @@ pub use metrics::{Metrics, Outcomes, Totals};
 pub use observed::{Observed, ObservedGeneration};
 pub use plugin::Plugin;
 pub use served::{Look, Turn};
-pub use status::{GenerationStatus, Lifecycle, PluginStatus, RefusedStatus};
+pub use status::{GenerationStatus, LatencyMs, Lifecycle, PluginStatus, RefusedStatus};
 
 use crate::call::Place;
 use crate::error::CallError;

@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 
 use super::by_code::ByCode;
 use super::generation::{Declaration, Generation, OpenPlugin};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Totals};
 use super::observed::{Observed, ObservedGeneration};
 use super::past::Past;
 use super::queue::Queue;
 use super::served::{Canary, Due, Look, Lot, Served, Turn};
-use super::status::{GenerationStatus, Lifecycle, PluginStatus};
+use super::status::{GenerationStatus, LatencyMs, Lifecycle, PluginStatus};
 use super::turnstile::Turned;
 use crate::config::PluginConfig;
 use crate::envelope::Envelope;
@@ -410,12 +410,23 @@ impl Plugin {
         self.disabled.load(Relaxed)
     }
 
-    fn in_flight(&self) -> usize {
+    /// Calls that run now, in all its generations.
+    pub fn in_flight(&self) -> usize {
         self.alive().iter().map(|it| it.in_flight()).sum()
     }
 
     fn aside(&self) -> MutexGuard<'_, Aside> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How its calls have ended so far, over all generations.
+    pub fn totals(&self) -> Totals {
+        self.metrics.totals()
+    }
+
+    /// The recent window's latencies, where there were calls in it.
+    pub fn latency_ms(&self) -> Option<LatencyMs> {
+        self.metrics.latency().map(LatencyMs::from)
     }
 
     /// Where it stands.

@@ -114,6 +114,7 @@ pub struct CallStatus {
 
 /// Latencies of the recent window, in milliseconds with microsecond precision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's")]
 pub struct LatencyMs {
     pub p50: f64,
     pub p90: f64,

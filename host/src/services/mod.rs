@@ -5,6 +5,7 @@ pub mod callbacks;
 mod jobs;
 mod opening;
 mod plugins;
+mod rates;
 pub mod rollout;
 
 pub use analysis::{AnalysisRequest, AnalysisService, Answer, Refusal};
@@ -12,3 +13,4 @@ pub use jobs::{
     Follower, JobCounts, JobEvent, JobEventKind, JobManagementService, Keeping, Submitted, Terms,
 };
 pub use plugins::PluginManagementService;
+pub use rates::{INTERVAL as RATE_INTERVAL, RatePoint};

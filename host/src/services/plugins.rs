@@ -15,6 +15,7 @@ use crate::events::{Event, EventLog, Kind};
 use crate::names::PluginName;
 use crate::registry::{Lifecycle, Observed, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
+use crate::services::rates::{RatePoint, Rates};
 use crate::services::rollout::Rollouts;
 use crate::validation::Output;
 
@@ -31,6 +32,7 @@ pub struct PluginManagementService {
     rollouts: Rollouts,
     events: Arc<EventLog>,
     running: Arc<ArcSwap<Config>>,
+    rates: Rates,
 }
 
 impl PluginManagementService {
@@ -49,6 +51,7 @@ impl PluginManagementService {
             rollouts,
             events,
             running,
+            rates: Rates::default(),
         }
     }
 
@@ -149,6 +152,20 @@ impl PluginManagementService {
         self.status(name)
     }
 
+    /// Takes a point of every plugin's rates. Somebody is to do so at even intervals.
+    pub fn sample_rates(&self) {
+        self.rates.sample(&self.registry.plugins());
+    }
+
+    /// A plugin's rates over the last ten minutes, the newest last.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status).
+    pub fn rates(&self, name: &str) -> Result<Vec<RatePoint>, CallError> {
+        self.registry.get_plugin(name)?;
+        Ok(self.rates.of(name))
+    }
+
     /// Memory of a plugin's lane for an image of `bytes` bytes, if it has any to give.
     pub fn place(&self, plugin: &str, bytes: usize) -> Option<Box<dyn Place>> {
         self.registry.place(plugin, bytes)
@@ -196,7 +213,13 @@ impl PluginManagementService {
     /// # Errors
     /// The envelope of what went wrong.
     pub async fn execute_plugin(&self, call: Arc<Call>) -> Result<Output, Box<Envelope>> {
-        self.runner.run(call).await
+        let outcome = self.runner.run(call).await;
+        if let Err(envelope) = &outcome
+            && envelope.code().is_crash()
+        {
+            self.tell_crash(envelope);
+        }
+        outcome
     }
 
     /// Opens as many plugins as the settings say, and all that are required.
@@ -234,6 +257,15 @@ impl PluginManagementService {
         let named = running.plugins.named.iter();
         let required = named.filter(|(_, plugin)| plugin.required);
         required.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The answer to the call says so too, but only its caller sees that.
+    fn tell_crash(&self, envelope: &Envelope) {
+        let error = &envelope.error;
+        let mut event = Event::of(Kind::Crashed).reason(&error.message);
+        event.plugin.clone_from(&error.plugin);
+        event.details.clone_from(&error.details);
+        self.events.tell(event);
     }
 
     fn tell(&self, kind: Kind, plugin: &Plugin) {

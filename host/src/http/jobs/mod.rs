@@ -16,5 +16,6 @@ pub(super) use batch::submit_batch;
 pub(super) use events::follow;
 pub(super) use list::list;
 pub(super) use look_up::look_up;
+pub(super) use record::timestamp;
 pub(super) use result::{attachment, result};
 pub(super) use submit::submit;

@@ -213,7 +213,7 @@ pub(super) fn raw(job: Uuid, json: &[u8]) -> Result<&RawValue, CallError> {
 }
 
 /// A time as all answers have it.
-pub(super) fn timestamp(time: DateTime<Utc>) -> String {
+pub(in crate::http) fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 

@@ -24,7 +24,7 @@ async fn ht_15_what_no_route_takes_is_an_envelope() {
         let request = Request::builder().method(method).uri(path);
         check(request.body(Body::empty()).unwrap(), expected).await
     };
-    route("GET", "/", "404 not_found: no route `/`").await;
+    route("GET", "/v2", "404 not_found: no route `/v2`").await;
     route(
         "GET",
         "/v1/nothing",

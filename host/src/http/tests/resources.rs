@@ -143,3 +143,58 @@ async fn a_full_queue_says_when_to_come_back() {
     assert_eq!(refused(Duration::from_millis(1001)), "2");
     assert_eq!(refused(Duration::from_secs(7)), "7");
 }
+
+#[tokio::test]
+async fn the_history_of_a_plugin_counts_the_calls_of_each_interval() {
+    let services = services(&[]);
+    let app = router(services.clone(), limits());
+    let history = async || {
+        let seen = ask(app.clone(), get("/v1/plugins/echo/history")).await;
+        assert_eq!(
+            (seen.status.as_u16(), &seen.body["interval_s"]),
+            (200, &json!(5))
+        );
+        seen.body["points"].clone()
+    };
+    assert_eq!(history().await, json!([]));
+    ask(app.clone(), post("?plugin=echo", "image/gif", GIF)).await;
+    ask(app.clone(), post("?plugin=echo", "image/png", GIF)).await;
+    services.plugins.sample_rates();
+    services.plugins.sample_rates();
+    let points = history().await;
+    let [busy, idle] = points.as_array().unwrap().as_slice() else {
+        panic!("{points}");
+    };
+    let counts = |point: &Value| (point["calls"].clone(), point["errors"].clone());
+    assert_eq!(counts(busy), (json!(1), json!(0)), "a refusal is no call");
+    assert_eq!(counts(idle), (json!(0), json!(0)));
+    assert!(
+        busy["p50_ms"].is_number() && idle["p50_ms"].is_null(),
+        "{points}"
+    );
+    (0..200).for_each(|_| services.plugins.sample_rates());
+    assert_eq!(history().await.as_array().unwrap().len(), 120);
+    check(get("/v1/plugins/nobody/history"), "404 plugin_not_found: ").await;
+}
+
+#[tokio::test]
+async fn what_a_browser_has_of_the_page_is_not_sent_again() {
+    let page = app().oneshot(get("/")).await.unwrap();
+    let tag = page.headers()["etag"].clone();
+    assert_eq!(page.headers()["cache-control"], "no-cache");
+    for (tag, status) in [(tag.to_str().unwrap(), 304), ("\"another\"", 200)] {
+        let mut again = get("/");
+        again
+            .headers_mut()
+            .insert("if-none-match", tag.parse().unwrap());
+        let answer = app().oneshot(again).await.unwrap();
+        assert_eq!(answer.status(), status);
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(body.is_empty(), status == 304);
+    }
+    let host = ask(app(), get("/v1/host")).await.body;
+    assert!(
+        host["uptime_s"].is_u64() && host["version"].is_string(),
+        "{host}"
+    );
+}
