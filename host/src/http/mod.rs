@@ -3,11 +3,11 @@
 
 mod analyze;
 mod answer;
+mod compress;
 mod edge;
 mod events;
 mod health;
 mod jobs;
-mod linger;
 mod origin;
 mod plugins;
 mod query;
@@ -24,7 +24,10 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 
 pub use health::ServerState;
-pub use server::{ServerLimits, Shutdown, serve};
+pub use origin::OwnNames;
+pub use server::{
+    CertificateFiles, ListenError, Listeners, Places, ServerLimits, Shutdown, Tls, TlsError, serve,
+};
 pub use stats::{EdgeCounts, EdgeStats};
 
 use crate::budget::Budget;
@@ -48,6 +51,8 @@ pub struct Services {
     pub budget: Budget,
     /// What the edge counts.
     pub edge: Arc<EdgeStats>,
+    /// What the operator has told the edge.
+    pub settings: EdgeSettings,
 }
 
 /// What a request may be.
@@ -59,6 +64,15 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
 }
 
+/// What the operator tells the edge.
+#[derive(Clone, Default)]
+pub struct EdgeSettings {
+    /// The names that requests may call this host by.
+    pub names: OwnNames,
+    /// Whether answers are compressed for clients that ask for it.
+    pub compression: bool,
+}
+
 /// All that handlers share.
 #[derive(Clone)]
 struct Api {
@@ -68,6 +82,7 @@ struct Api {
 
 /// Every route there is.
 pub fn router(services: Services, limits: HttpLimits) -> Router {
+    let settings = services.settings.clone();
     let routes = Router::new()
         .route("/v1/analyze", post(analyze::analyze))
         .route("/v1/jobs", get(jobs::list).post(jobs::submit))
@@ -86,15 +101,21 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/events", get(events::follow))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready));
-    guarded(routes.with_state(Api { services, limits }))
+    guarded(routes.with_state(Api { services, limits }), settings)
 }
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router) -> Router {
-    Router::new()
-        .fallback_service(routes)
-        .layer(middleware::from_fn(origin::refuse_foreign))
+fn guarded(routes: Router, settings: EdgeSettings) -> Router {
+    let mut routes = Router::new().fallback_service(routes);
+    if settings.compression {
+        routes = routes.layer(middleware::from_fn(compress::where_asked));
+    }
+    routes
+        .layer(middleware::from_fn_with_state(
+            settings.names,
+            origin::refuse_foreign,
+        ))
         .layer(middleware::from_fn(edge::surround))
 }
 

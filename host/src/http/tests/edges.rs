@@ -6,7 +6,7 @@ use axum::routing::get as on_get;
 use axum::{Router, extract::Path};
 
 use super::{GIF, ask, check, get, post};
-use crate::http::guarded;
+use crate::http::{EdgeSettings, guarded};
 
 #[tokio::test]
 async fn ht_14_an_unknown_plugin_is_not_found() {
@@ -216,7 +216,8 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
         assert_ne!(number, 13, "bad luck");
         "fine".to_owned()
     }
-    let app = guarded(Router::new().route("/{number}", on_get(number)));
+    let routes = Router::new().route("/{number}", on_get(number));
+    let app = guarded(routes, EdgeSettings::default());
     let seen = ask(app.clone(), get("/13")).await;
     let expected = "500 internal: a fault of the host's own; the log has it under the request's id";
     assert_eq!(seen.line(), expected);

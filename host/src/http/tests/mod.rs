@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{HttpLimits, ServerState, Services, router};
+use super::{EdgeSettings, HttpLimits, ServerState, Services, router};
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
 use crate::config::{self, Config, Overrides, PluginConfig, Sources};
@@ -161,6 +161,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         state: Arc::new(ServerState::starting()),
         budget: Budget::new(BUDGET),
         edge: Arc::default(),
+        settings: EdgeSettings::default(),
     }
 }
 
