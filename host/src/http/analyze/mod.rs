@@ -69,6 +69,7 @@ pub(super) async fn analyze(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, Failure> {
+    fail::fail_point!("http.analyze");
     let deadline = deadline::read(request.headers())?;
     let parts = read(Purpose::Analysis, request, &api).await?;
     let request = parts.into_request(&id, deadline);
