@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
 use hyper::body::Incoming as Arriving;
 use hyper::rt::Executor;
@@ -45,6 +47,7 @@ pub(super) async fn carry(incoming: Incoming, server: Server) {
         tasks,
         ..
     } = server;
+    let peer = incoming.peer();
     let _open = stats.accept();
     let pulse = Arc::new(Pulse::new(Arc::clone(&stats)));
     let opening = Opening {
@@ -62,38 +65,64 @@ pub(super) async fn carry(incoming: Incoming, server: Server) {
         Ok(Err(error)) => return debug!(%error, "connection lost"),
         Err(_) => return stats.time_out(),
     };
-    let phases = opening.phases;
+    let asked = Asked {
+        router,
+        peer,
+        pulse,
+    };
     match version {
-        Version::One => carry_one(stream, router, limits, phases, pulse).await,
-        Version::Two => carry_two(stream, router, limits, phases, pulse, tasks).await,
+        Version::One => carry_one(stream, asked, limits, opening.phases).await,
+        Version::Two => carry_two(stream, asked, limits, opening.phases, tasks).await,
+    }
+}
+
+/// Who is asked for answers, and who asks.
+struct Asked {
+    router: Router,
+    peer: Option<SocketAddr>,
+    pulse: Arc<Pulse>,
+}
+
+impl Asked {
+    fn answer(
+        &self,
+        mut request: Request<Arriving>,
+    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + 'static {
+        let (router, running) = (self.router.clone(), self.pulse.begin());
+        // Without it a request counts as come over this machine's socket.
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        async move {
+            let answer = router.oneshot(request.map(Body::new)).await?;
+            Ok(running.answer(answer))
+        }
     }
 }
 
 async fn carry_one(
     stream: Stream,
-    router: Router,
+    asked: Asked,
     limits: ServerLimits,
     phases: watch::Receiver<Phase>,
-    pulse: Arc<Pulse>,
 ) {
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.max_head);
-    let framed = Framed::new(stream, Arc::clone(&pulse), limits.max_head);
-    let service = service_fn(|request| answer(router.clone(), request, pulse.begin()));
+    let framed = Framed::new(stream, Arc::clone(&asked.pulse), limits.max_head);
+    let service = service_fn(|request| asked.answer(request));
     let connection = protocol.serve_connection(TokioIo::new(framed), service);
-    let watch = Watch::of_one(Arc::clone(&pulse));
+    let watch = Watch::of_one(Arc::clone(&asked.pulse));
     drive(connection, phases, watch).await;
 }
 
 async fn carry_two(
     stream: Stream,
-    router: Router,
+    asked: Asked,
     limits: ServerLimits,
     phases: watch::Receiver<Phase>,
-    pulse: Arc<Pulse>,
     tasks: TaskTracker,
 ) {
     let mut protocol = http2::Builder::new(Tasks(tasks));
@@ -106,19 +135,10 @@ async fn carry_two(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(limits.send_timeout)
         .keep_alive_timeout(limits.send_timeout);
-    let watch = Watch::of_two(Arc::clone(&pulse), limits);
-    let service = service_fn(move |request| answer(router.clone(), request, pulse.begin()));
+    let watch = Watch::of_two(Arc::clone(&asked.pulse), limits);
+    let service = service_fn(move |request| asked.answer(request));
     let connection = protocol.serve_connection(TokioIo::new(stream), service);
     drive(connection, phases, watch).await;
-}
-
-async fn answer(
-    router: Router,
-    request: Request<Arriving>,
-    running: Running,
-) -> Result<Response<Outgoing>, Infallible> {
-    let answer = router.oneshot(request.map(Body::new)).await?;
-    Ok(running.answer(answer))
 }
 
 async fn drive(connection: impl Carried, mut phases: watch::Receiver<Phase>, mut watch: Watch) {

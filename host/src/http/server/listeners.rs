@@ -64,13 +64,24 @@ pub struct Listeners {
 
 /// A connection that was accepted, of which nothing was read.
 pub(super) enum Incoming {
-    /// Over TCP.
-    Tcp(TcpStream),
+    /// Over TCP, from this address.
+    Tcp(TcpStream, SocketAddr),
     /// Over TCP, and TLS is to be spoken.
-    Tls(TcpStream, Tls),
+    Tls(TcpStream, SocketAddr, Tls),
     /// Over a Unix socket.
     #[cfg(unix)]
     Socket(UnixStream),
+}
+
+impl Incoming {
+    /// Where it comes from, unless that is this machine's socket.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, peer) | Self::Tls(_, peer, _) => Some(*peer),
+            #[cfg(unix)]
+            Self::Socket(_) => None,
+        }
+    }
 }
 
 impl Listeners {
@@ -130,9 +141,9 @@ impl Listeners {
     /// The next connection, wherever it comes in.
     pub(super) async fn accept(&self) -> io::Result<Incoming> {
         tokio::select! {
-            accepted = self.tcp.accept() => accepted.map(|(stream, _)| match &self.tls {
-                None => Incoming::Tcp(stream),
-                Some(tls) => Incoming::Tls(stream, tls.clone()),
+            accepted = self.tcp.accept() => accepted.map(|(stream, peer)| match &self.tls {
+                None => Incoming::Tcp(stream, peer),
+                Some(tls) => Incoming::Tls(stream, peer, tls.clone()),
             }),
             accepted = self.accept_local() => accepted,
         }

@@ -34,13 +34,13 @@ impl Opening {
     /// will be spoken.
     pub(super) async fn open(&self, incoming: Incoming) -> io::Result<Option<(Version, Stream)>> {
         let transport = match incoming {
-            Incoming::Tcp(stream) => {
+            Incoming::Tcp(stream, _) => {
                 send_at_once(&stream);
                 Transport::Plain(stream)
             }
             #[cfg(unix)]
             Incoming::Socket(stream) => Transport::Socket(stream),
-            Incoming::Tls(stream, tls) => return self.open_tls(stream, &tls).await,
+            Incoming::Tls(stream, _, tls) => return self.open_tls(stream, &tls).await,
         };
         let (version, stream) = Rewound::listen(self.polite(transport)).await?;
         Ok(Some((version, stream)))
