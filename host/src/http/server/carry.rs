@@ -25,7 +25,7 @@ use super::framing::Framed;
 use super::listeners::Incoming;
 use super::open::{Opening, Stream};
 use super::preface::Version;
-use super::pulse::{Outgoing, Pulse, Running};
+use super::pulse::{Outgoing, Pulse};
 use super::watch::{Verdict, Watch};
 use super::{Phase, Server, ServerLimits};
 
@@ -87,7 +87,7 @@ impl Asked {
     fn answer(
         &self,
         mut request: Request<Arriving>,
-    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + 'static {
+    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<> {
         let (router, running) = (self.router.clone(), self.pulse.begin());
         // Without it a request counts as come over this machine's socket.
         if let Some(peer) = self.peer {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -151,6 +152,17 @@ async fn ht_01_half_a_head_is_not_waited_for() {
     let server = start(app(), limits).await;
     assert_eq!(server.talk(b"GET / HTTP/1.1\r\nHost: loc").await, "");
     assert_eq!(server.talk(b"").await, "");
+}
+
+/// Who may do what depends on it.
+#[tokio::test]
+async fn requests_say_where_they_come_from() {
+    let tell = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() });
+    let server = start(Router::new().route("/", tell), ServerLimits::default()).await;
+    let ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let client = server.send(ask).await;
+    let peer = client.local_addr().unwrap().to_string();
+    check(&read(client).await, "200", &peer);
 }
 
 #[tokio::test]
