@@ -3,6 +3,7 @@
 
 mod access;
 mod jobs;
+mod listen;
 mod sample;
 mod traces;
 mod watch;
@@ -15,19 +16,20 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+pub use crate::http::{ListenError, Listeners, Tls};
 pub use access::{AccessError, open_access};
 pub use jobs::JobsError;
+pub use listen::listen;
 
 use crate::access::Access;
 use crate::budget::Budget;
 use crate::config::{Config, LaneKind, Sandbox};
 use crate::events::{Event, EventLog, Kind};
-use crate::http::{self, EdgeStats, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
+use crate::http::{self, EdgeStats, HttpLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
 use crate::lane::worker::{self, Workers};
 use crate::loader::{ScanError, StagingArea, StagingError};
@@ -44,8 +46,6 @@ const KEPT_RESULTS: usize = 64 << 20;
 /// How long analyses that somebody waited for are kept in memory, and how many.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 const KEPT_ANALYSES: usize = 10_000;
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop waits for calls whose callers have gone.
 const ABANDONED_CALLS: Duration = Duration::from_secs(1);
 
@@ -83,6 +83,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody can be listened to.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// Another host uses the folder for its own files.
     #[error("the state folder `{}` is locked: another host uses it; stop it, or give this one its own with --state", .0.display())]
     Locked(PathBuf),
@@ -236,14 +239,14 @@ impl App {
         }
     }
 
-    /// Serves HTTP on `listener` and follows the plugins folder until `shutdown`, then lets what runs come to its end,
+    /// Serves HTTP on `listeners` and follows the plugins folder until `shutdown`, then lets what runs come to its end,
     /// but no longer than the configured time. Settings are read again from `settings`.
     ///
     /// # Errors
     /// When it had to stop by itself: the job store could not be trusted any more.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         settings: Option<Arc<dyn SettingsSource>>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), StartError> {
@@ -276,10 +279,11 @@ impl App {
             access,
             requests: Arc::default(),
             tracer: traces.tracer.clone(),
+            settings: listen::edge(&config.server),
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
-            body_timeout: BODY_TIMEOUT,
+            body_timeout: config.server.body_timeout.duration(),
             tls: config.server.tls.certificate.is_some(),
         };
         let router = http::router(services, limits);
@@ -288,10 +292,7 @@ impl App {
         tasks.spawn(sample::rates(Arc::clone(&plugins), stop.clone()));
         tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
         let drain = config.server.drain.duration();
-        let limits = ServerLimits {
-            drain,
-            ..ServerLimits::default()
-        };
+        let limits = listen::limits(&config.server);
         let mut failed = None;
         let mut asked = None;
         let stopped = async {
@@ -314,7 +315,7 @@ impl App {
             asked: stopped,
             cancel: || jobs.cancel_all(),
         };
-        http::serve(listener, router, limits, shutdown, edge, &tasks).await;
+        http::serve(listeners, router, limits, shutdown, edge, &tasks).await;
         let passed = asked.map_or(Duration::ZERO, |asked| asked.elapsed());
         jobs.close(drain.saturating_sub(passed)).await;
         // What callers have left behind may still end well, within reason.

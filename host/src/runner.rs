@@ -190,6 +190,7 @@ async fn govern(
 
 /// A turn in the generation that then serves the call. Who goes away while the call waits gets none.
 async fn admit(plugin: &Plugin, look: Look, call: &Call) -> Result<Turn, CallError> {
+    fail::fail_point!("runner.admit");
     let turn = tokio::select! {
         biased;
         turn = plugin.admit(Instant::now(), call.deadline) => turn?,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use ureq::http::Response;
+use ureq::tls::TlsConfig;
 use ureq::typestate::WithBody;
 use ureq::{Agent, Body, RequestBuilder};
 
@@ -27,6 +28,7 @@ const MOST: u64 = 256 << 20;
 /// A daemon, ended with its drop.
 pub struct Daemon {
     process: Child,
+    scheme: String,
     address: SocketAddr,
     agent: Agent,
     stderr: Arc<Mutex<String>>,
@@ -144,9 +146,10 @@ impl Daemon {
         let stdout = process.stdout.take().expect("it is piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://");
-        let address = address.and_then(|address| address.parse().ok());
-        let Some(address) = address else {
+        let place = line.trim().strip_prefix("listening on ");
+        let place = place.and_then(|url| url.split_once("://"));
+        let place = place.and_then(|(scheme, it)| Some((scheme.to_owned(), it.parse().ok()?)));
+        let Some((scheme, address)) = place else {
             if !line.is_empty() {
                 let _ = process.kill();
             }
@@ -157,6 +160,7 @@ impl Daemon {
         };
         Ok(Self {
             process,
+            scheme,
             address,
             agent: agent(),
             stderr,
@@ -441,7 +445,7 @@ impl Daemon {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 }
 
@@ -578,7 +582,10 @@ pub fn way(way: &str) -> Value {
 }
 
 fn agent() -> Agent {
+    // Tests of TLS look at certificates themselves.
+    let tls = TlsConfig::builder().disable_verification(true).build();
     let config = Agent::config_builder()
+        .tls_config(tls)
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(60)))
         .build();

@@ -202,7 +202,9 @@ const SPAWNING: &[&str] = &[
     "cli/jobs/crew.rs",
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
-    "http/server.rs",
+    // Connections, and the requests of one that run beside each other: a stop waits for them.
+    "http/server/carry.rs",
+    "http/server/mod.rs",
     // The threads that own connections to the file: joined when the store is dropped.
     "jobs/sqlite/threads.rs",
     // Groups of writes, and notices: they end when the store is closed or dropped.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use crate::app::StartError;
+use crate::app::{ListenError, StartError};
 use crate::config::ConfigError;
 use crate::loader::{ScanError, StagingError};
 
@@ -14,11 +14,11 @@ Exit codes:
   0   it worked
   1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for
   2   the command line is wrong, or a journal or a list of ids that it names
-  69  the host cannot start: its address or its state folder is taken; or no daemon answers
+  69  the host cannot start: its address, its socket or its state folder is taken; or no daemon answers
   74  the results could not be written: the disk behind stdout is full, say
   75  jobs had not ended when the time of `jobs wait` was over: they go on
-  78  the configuration is wrong, the plugins folder or the tokens cannot be used, strangers could come in, or workers
-      are not shut in as it says";
+  78  the configuration is wrong, or what it names cannot be used: the plugins folder, the tokens, a certificate, a
+      place for a socket; or strangers could come in, or workers are not shut in as it says";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,10 +124,14 @@ impl From<StartError> for Failure {
                 Self::new(Exit::Config, error)
             }
             error @ StartError::Access(_) => Self::new(Exit::Config, chain(&error)),
+            StartError::Listen(error @ (ListenError::Tls(_) | ListenError::NoSocket(_))) => {
+                Self::new(Exit::Config, chain(&error))
+            }
             StartError::Staging(error @ StagingError::Unsafe(_)) => {
                 Self::new(Exit::Config, chain(&error))
             }
             error @ (StartError::State { .. }
+            | StartError::Listen(_)
             | StartError::Locked(_)
             | StartError::Staging(_)
             | StartError::Jobs(_)

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -17,7 +16,7 @@ use tracing::{info, warn};
 use super::exit::{Exit, Failure};
 use super::reload::{Asking, Settings};
 use super::{Common, logs, print};
-use crate::app::{App, StartError, open_access};
+use crate::app::{self, App, StartError, Tls, open_access};
 use crate::config::{self, Config};
 use crate::services::PluginManagementService;
 
@@ -99,31 +98,36 @@ async fn serve(
 ) -> Result<(), Failure> {
     // Said before anything is taken that another start would find taken.
     open_access(&config).map_err(StartError::from)?;
-    let address = config.server.listen;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| cannot_listen(address, &error))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| cannot_listen(address, &error))?;
+    let listeners = app::listen(&config.server).await?;
+    let (url, tls) = (
+        listeners.url().map_err(unavailable)?,
+        listeners.tls().cloned(),
+    );
     let app = App::build(config)?;
     app.try_sandbox().await?;
     app.keep_jobs().await?;
-    print::line(&format!("listening on http://{address}"));
+    print::line(&format!("listening on {url}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };
     let plugins = Arc::clone(&app.plugins);
     tokio::select! {
-        served = app.serve(listener, Some(Arc::new(settings)), shutdown) => served.map_err(Failure::from),
-        never = reload(asking, &plugins) => match never {},
+        served = app.serve(listeners, Some(Arc::new(settings)), shutdown) => served.map_err(Failure::from),
+        never = reload(asking, &plugins, tls.as_ref()) => match never {},
     }
 }
 
 /// Carries out one request to reload after the other, for as long as the host serves.
-async fn reload(asking: Asking, plugins: &PluginManagementService) -> Infallible {
+async fn reload(
+    asking: Asking,
+    plugins: &PluginManagementService,
+    tls: Option<&Tls>,
+) -> Infallible {
     loop {
         asking.asked().await;
-        info!("asked to reload: settings and folder are read again");
+        info!("asked to reload: settings, folder and certificate are read again");
+        if let Some(tls) = tls {
+            tls.renew();
+        }
         // What comes of it is told where it happens.
         let _ = plugins.reload_all().await;
     }
@@ -131,13 +135,6 @@ async fn reload(asking: Asking, plugins: &PluginManagementService) -> Infallible
 
 fn unavailable(error: impl Display) -> Failure {
     Failure::new(Exit::Unavailable, error)
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Unavailable,
-        format_args!("cannot listen on {address}: {error}"),
-    )
 }
 
 /// What the process is asked for from outside.

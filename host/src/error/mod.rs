@@ -166,6 +166,12 @@ pub enum CallError {
         /// The most bytes that a body may have.
         limit: u64,
     },
+    /// The head is over the limit.
+    #[error("the head of the request is too large: {limit} bytes and 100 headers are the limits")]
+    HeadTooLarge {
+        /// The most bytes that a head may have.
+        limit: u64,
+    },
     /// The plugin does not take such images.
     #[error("the plugin takes no `{found}`, only {}", accepts.join(", "))]
     UnsupportedMimeType {
@@ -409,6 +415,7 @@ impl CallError {
             | Self::UnsupportedToken { .. } => Code::UnsupportedMediaType,
             Self::SlowRequest { .. } => Code::RequestTimeout,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
+            Self::HeadTooLarge { .. } => Code::HeadersTooLarge,
             Self::UnsupportedMimeType { .. } => Code::UnsupportedMimeType,
             Self::ImageMismatch { .. } => Code::ImageMismatch,
             Self::ImageTooLarge { .. } => Code::ImageTooLarge,
@@ -455,7 +462,7 @@ impl CallError {
             Self::InvalidInput { details, .. } | Self::Failed { details, .. } => {
                 return details.clone();
             }
-            Self::TooLarge { limit } => json!({ "limit": limit }),
+            Self::TooLarge { limit } | Self::HeadTooLarge { limit } => json!({ "limit": limit }),
             Self::UnknownPlugin { available, .. } => json!({ "available": available }),
             Self::Unavailable { reason, .. } => json!({ "reason": reason }),
             Self::Panicked { location, .. } => json!({ "location": location }),

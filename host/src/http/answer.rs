@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use uuid::Uuid;
@@ -66,6 +66,15 @@ impl From<Box<Envelope>> for Failure {
             closes: false,
             fault: None,
         }
+    }
+}
+
+impl Failure {
+    /// Its status and its body, for an answer that no route gives.
+    pub(super) fn written(&self) -> (StatusCode, Vec<u8>) {
+        let error = &self.envelope.error;
+        let body = serde_json::to_vec(&Public { error }).expect("text goes into memory");
+        (status::of(self.envelope.code()), body)
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod access;
 mod analyze;
 mod answer;
+mod compress;
 mod dashboard;
 mod edge;
 mod events;
@@ -11,7 +12,6 @@ mod headers;
 mod health;
 mod host;
 mod jobs;
-mod linger;
 mod metrics;
 mod origin;
 mod plugins;
@@ -33,8 +33,11 @@ use axum::{Router, middleware};
 
 use access::{Needs, Role};
 pub use health::ServerState;
+pub use origin::OwnNames;
 pub use requests::RequestStats;
-pub use server::{ServerLimits, Shutdown, serve};
+pub use server::{
+    CertificateFiles, ListenError, Listeners, Places, ServerLimits, Shutdown, Tls, TlsError, serve,
+};
 pub use stats::{EdgeCounts, EdgeStats};
 
 use crate::access::Access;
@@ -66,6 +69,8 @@ pub struct Services {
     pub requests: Arc<RequestStats>,
     /// Where the traces of requests begin.
     pub tracer: Tracer,
+    /// What the operator has told the edge.
+    pub settings: EdgeSettings,
 }
 
 /// What a request may be.
@@ -77,6 +82,15 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// Whether TLS is spoken.
     pub tls: bool,
+}
+
+/// What the operator tells the edge.
+#[derive(Clone, Default)]
+pub struct EdgeSettings {
+    /// The names that requests may call this host by.
+    pub names: OwnNames,
+    /// Whether answers are compressed for clients that ask for it.
+    pub compression: bool,
 }
 
 /// All that handlers share.
@@ -114,13 +128,11 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics));
-    let watch = edge::Watch::of(&services);
-    let gate = Arc::clone(&services.access);
+    let guards = Guards::of(&services, limits);
     let routes = routes
         .route_layer(middleware::from_fn(access::permit))
         .route_layer(middleware::from_fn(route::note));
-    let routes = routes.with_state(Api { services, limits });
-    guarded(routes, watch, gate, limits)
+    guarded(routes.with_state(Api { services, limits }), guards)
 }
 
 /// The role that each route needs, whatever the verb. A route without a row is for nobody.
@@ -156,15 +168,47 @@ const ANALYZE: Needs = Needs::Role(Role::Analyze);
 const OPERATE: Needs = Needs::Role(Role::Operate);
 const ADMIN: Needs = Needs::Role(Role::Admin);
 
+/// What stands round all routes.
+struct Guards {
+    watch: edge::Watch,
+    gate: Arc<Access>,
+    settings: EdgeSettings,
+    limits: HttpLimits,
+}
+
+impl Guards {
+    fn of(services: &Services, limits: HttpLimits) -> Self {
+        Self {
+            watch: edge::Watch::of(services),
+            gate: Arc::clone(&services.access),
+            settings: services.settings.clone(),
+            limits,
+        }
+    }
+}
+
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
 /// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router, watch: edge::Watch, gate: Arc<Access>, limits: HttpLimits) -> Router {
-    Router::new()
+fn guarded(routes: Router, guards: Guards) -> Router {
+    let mut routes = Router::new()
         .fallback_service(routes)
-        .layer(middleware::from_fn_with_state(gate, access::identify))
-        .layer(middleware::from_fn(origin::refuse_foreign))
-        .layer(middleware::from_fn_with_state(watch, edge::surround))
-        .layer(middleware::from_fn_with_state(limits, headers::secure))
+        .layer(middleware::from_fn_with_state(
+            guards.gate,
+            access::identify,
+        ));
+    if guards.settings.compression {
+        routes = routes.layer(middleware::from_fn(compress::where_asked));
+    }
+    routes
+        .layer(middleware::from_fn_with_state(
+            guards.settings.names,
+            origin::refuse_foreign,
+        ))
+        .layer(middleware::from_fn_with_state(guards.watch, edge::surround))
+        .layer(middleware::from_fn_with_state(
+            guards.limits,
+            headers::secure,
+        ))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! browser would send it along.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,28 +18,52 @@ const CROSS_SITE: &str = "cross-site";
 /// The most of a foreign header that is quoted.
 const MAX_QUOTE: usize = 100;
 
+/// The names that requests may call this host by, besides addresses and `localhost`.
+#[derive(Clone)]
+pub struct OwnNames(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl OwnNames {
+    /// Those of which `is_own` says so.
+    pub fn of(is_own: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_own))
+    }
+}
+
+impl Default for OwnNames {
+    fn default() -> Self {
+        Self::of(|_| false)
+    }
+}
+
 /// Lets through what no browser sent, or a page of our own.
-pub(super) async fn refuse_foreign(request: Request, next: Next) -> Response {
-    match check(request.uri(), request.headers()) {
+pub(super) async fn refuse_foreign(
+    State(names): State<OwnNames>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check(request.uri(), request.headers(), &names) {
         Ok(()) => next.run(request).await,
         Err(refused) => Failure::from(refused).into_response(),
     }
 }
 
-fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), CallError> {
+fn check(uri: &Uri, headers: &HeaderMap, names: &OwnNames) -> Result<(), CallError> {
     let hosts = headers.get_all(header::HOST).iter();
     let hosts = hosts.map(|host| host.to_str().unwrap_or("?"));
     let authority = uri.authority().map(|authority| authority.as_str());
     let mut hosts = authority.into_iter().chain(hosts).peekable();
     let host = hosts.peek().copied();
-    check_hosts(hosts)?;
+    check_hosts(hosts, names)?;
     check_origin(host, headers)
 }
 
 /// A name that an attacker owns can be made to resolve to this host: then its pages are of the same
 /// origin as we, and only the name gives them away.
-fn check_hosts<'a>(mut hosts: impl Iterator<Item = &'a str>) -> Result<(), CallError> {
-    let foreign = hosts.find(|host| !is_own(host));
+fn check_hosts<'a>(
+    mut hosts: impl Iterator<Item = &'a str>,
+    names: &OwnNames,
+) -> Result<(), CallError> {
+    let foreign = hosts.find(|host| !is_own(host) && !(names.0)(without_port(host)));
     foreign.map_or(Ok(()), |host| Err(forbidden("Host", host)))
 }
 

@@ -44,6 +44,16 @@ impl EdgeStats {
         self.open.fetch_add(1, Ordering::Relaxed);
         OpenConnection(self)
     }
+
+    /// A connection is closed for what came over it.
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection is closed because nothing came, or nothing was read.
+    pub(super) fn time_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Counts a connection as open.

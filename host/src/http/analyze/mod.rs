@@ -75,6 +75,7 @@ pub(super) async fn analyze(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Failure> {
+    fail::fail_point!("http.analyze");
     let deadline = deadline::read(request.headers())?;
     let parts = read(Purpose::Analysis, request, &api).await?;
     let request = parts.into_request(&id, &caller, deadline);

@@ -217,12 +217,8 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
         "fine".to_owned()
     }
     let services = super::services(&[]);
-    let app = guarded(
-        Router::new().route("/{number}", on_get(number)),
-        super::super::edge::Watch::of(&services),
-        services.access,
-        super::limits(),
-    );
+    let guards = super::super::Guards::of(&services, super::limits());
+    let app = guarded(Router::new().route("/{number}", on_get(number)), guards);
     let seen = ask(app.clone(), get("/13")).await;
     let expected = "500 internal: a fault of the host's own; the log has it under the request's id";
     assert_eq!(seen.line(), expected);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{HttpLimits, ServerState, Services, router};
+use super::{EdgeSettings, HttpLimits, ServerState, Services, router};
 use crate::access::Access;
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
@@ -167,6 +167,7 @@ fn services_of(required: &[&str], plugins: impl IntoIterator<Item = Arc<Plugin>>
         access: Arc::new(Access::unguarded()),
         requests: Arc::default(),
         tracer: Tracer::default(),
+        settings: EdgeSettings::default(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,13 +17,14 @@ use tokio_util::task::TaskTracker;
 use super::events::Host;
 use super::{MAX_BODY, app};
 use crate::events::{Event, Kind};
-use crate::http::{ServerLimits, Shutdown, serve};
+use crate::http::{EdgeCounts, EdgeStats, ServerLimits, Shutdown, serve};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
 
 pub(super) struct Server {
     address: SocketAddr,
+    stats: Arc<EdgeStats>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -39,6 +41,8 @@ async fn start_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
+    let stats = Arc::<EdgeStats>::default();
+    let counted = Arc::clone(&stats);
     let running = tokio::spawn(async move {
         let shutdown = Shutdown {
             asked: async { drop(stopped.await) },
@@ -49,13 +53,14 @@ async fn start_with(
             router,
             limits,
             shutdown,
-            Arc::default(),
+            counted,
             &TaskTracker::new(),
         )
         .await;
     });
     Server {
         address,
+        stats,
         stop,
         running,
     }
@@ -106,10 +111,10 @@ async fn what_is_no_request_is_answered_and_closed() {
     check(&chunk.await, "400", "malformed_request");
     let many = "X-A: b\r\n".repeat(101);
     let heads = server.talk(format!("GET / HTTP/1.1\r\n{many}\r\n"));
-    check(&heads.await, "431", "");
+    check(&heads.await, "431", "headers_too_large");
     let long = "b".repeat(64 << 10);
     let heads = server.talk(format!("GET / HTTP/1.1\r\nX-A: {long}\r\n\r\n"));
-    check(&heads.await, "431", "");
+    check(&heads.await, "431", "headers_too_large");
 }
 
 #[tokio::test]
@@ -147,6 +152,42 @@ async fn ht_01_half_a_head_is_not_waited_for() {
     let server = start(app(), limits).await;
     assert_eq!(server.talk(b"GET / HTTP/1.1\r\nHost: loc").await, "");
     assert_eq!(server.talk(b"").await, "");
+}
+
+/// Who may do what depends on it.
+#[tokio::test]
+async fn requests_say_where_they_come_from() {
+    let tell = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() });
+    let server = start(Router::new().route("/", tell), ServerLimits::default()).await;
+    let ask = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let client = server.send(ask).await;
+    let peer = client.local_addr().unwrap().to_string();
+    check(&read(client).await, "200", &peer);
+}
+
+#[tokio::test]
+async fn connections_are_counted_by_what_became_of_them() {
+    let limits = ServerLimits {
+        header_timeout: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let server = start(app(), limits).await;
+    let bad = "GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n";
+    check(&server.talk(bad).await, "400", "malformed_request");
+    check(&server.talk("\0\r\n\r\n").await, "400", "malformed_request");
+    assert_eq!(server.talk("").await, "");
+    assert_eq!(server.talk("GET /").await, "");
+    let fine = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    check(&server.talk(fine).await, "404", "");
+    let stats = Arc::clone(&server.stats);
+    server.stopped().await;
+    let expected = EdgeCounts {
+        open: 0,
+        accepted: 5,
+        refused: 2,
+        timed_out: 2,
+    };
+    assert_eq!(stats.counts(), expected);
 }
 
 #[tokio::test]

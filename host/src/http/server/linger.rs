@@ -7,25 +7,24 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::server::Phase;
+use super::Phase;
 
 /// How long a client may go on sending after it was answered.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A stream that, once it is shut down, reads on for a while and discards what comes.
-pub(super) struct Lingering {
-    stream: TcpStream,
+pub(super) struct Lingering<S> {
+    stream: S,
     phases: watch::Receiver<Phase>,
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl Lingering {
+impl<S: AsyncRead + Unpin> Lingering<S> {
     /// A stream that lingers as long as the server serves: a stop waits for nobody's manners.
-    pub(super) fn new(stream: TcpStream, phases: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(stream: S, phases: watch::Receiver<Phase>) -> Self {
         Self {
             stream,
             phases,
@@ -45,7 +44,7 @@ impl Lingering {
     }
 }
 
-impl AsyncRead for Lingering {
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +54,7 @@ impl AsyncRead for Lingering {
     }
 }
 
-impl AsyncWrite for Lingering {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
