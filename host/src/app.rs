@@ -2,6 +2,7 @@
 //! the tests both begin here.
 
 mod jobs;
+mod service;
 mod watch;
 
 use std::fs::{self, File, TryLockError};
@@ -18,9 +19,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use jobs::JobsError;
+pub use service::ServiceManager;
 
 use crate::budget::Budget;
-use crate::config::{Config, LaneKind, Sandbox};
+use crate::config::{Config, LaneKind, Sandbox, StorePlace};
 use crate::events::{Event, EventLog, Kind};
 use crate::http::{self, EdgeStats, HttpLimits, ServerLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
@@ -53,6 +55,8 @@ pub struct App {
     pub plugins: Arc<PluginManagementService>,
     /// Where plugins are looked up.
     pub registry: Arc<PluginRegistry>,
+    /// Who is told how the host fares.
+    pub service: Arc<ServiceManager>,
     config: Config,
     running: Arc<ArcSwap<Config>>,
     workers: Arc<Workers>,
@@ -146,6 +150,7 @@ impl App {
             jobs,
             plugins,
             registry,
+            service: Arc::default(),
             config,
             running,
             workers,
@@ -234,6 +239,7 @@ impl App {
             jobs,
             plugins,
             registry: _,
+            service,
             config,
             running: _,
             workers,
@@ -261,7 +267,19 @@ impl App {
         let router = http::router(services, limits);
         let stop = reconciler.stop();
         watch::start(&config.plugins, view, reconciler, settings, &tasks);
-        tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
+        let is_near = config.jobs.store == StorePlace::Sqlite;
+        let _watchdog = service::watchdog(service::Pulse {
+            service: Arc::clone(&service),
+            plugins: Arc::clone(&plugins),
+            jobs: is_near.then(|| Arc::clone(&jobs)),
+        });
+        let loading = Preload {
+            plugins,
+            events: Arc::clone(&events),
+            state: Arc::clone(&state),
+            service: Arc::clone(&service),
+        };
+        tasks.spawn(loading.run());
         let drain = config.server.drain.duration();
         let limits = ServerLimits {
             drain,
@@ -284,6 +302,7 @@ impl App {
             events.tell(event.detail("drain_s", drain.as_secs()));
             jobs.stop();
             state.draining();
+            service.stopping(drain);
         };
         let shutdown = Shutdown {
             asked: stopped,
@@ -301,21 +320,29 @@ impl App {
     }
 }
 
-/// Opens plugins, then calls the host ready.
-async fn preload(
+/// What is done before the host is ready.
+struct Preload {
     plugins: Arc<PluginManagementService>,
     events: Arc<EventLog>,
     state: Arc<ServerState>,
-) {
-    plugins.preload().await;
-    state.ready();
-    let (serving, missing) = (plugins.list_plugins().len(), plugins.missing());
-    events.tell(Event::of(Kind::HostReady).detail("plugins", serving));
-    for name in missing {
-        warn!(
-            plugin = name.as_str(),
-            "a required plugin does not serve: the host is not ready"
-        );
+    service: Arc<ServiceManager>,
+}
+
+impl Preload {
+    /// Opens plugins, then calls the host ready.
+    async fn run(self) {
+        self.plugins.preload().await;
+        self.state.ready();
+        let serving = self.plugins.list_plugins().len();
+        let event = Event::of(Kind::HostReady);
+        self.events.tell(event.detail("plugins", serving));
+        self.service.ready(&self.plugins);
+        for name in self.plugins.missing() {
+            warn!(
+                plugin = name.as_str(),
+                "a required plugin does not serve: the host is not ready"
+            );
+        }
     }
 }
 
