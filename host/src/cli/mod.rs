@@ -12,6 +12,8 @@ mod plugins;
 mod print;
 mod reload;
 mod serve;
+#[cfg(unix)]
+mod socket;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
