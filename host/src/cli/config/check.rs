@@ -10,9 +10,6 @@ use crate::cli::{Common, print};
 use crate::config::{self, ConfigError, Settings};
 
 /// Say whether a configuration is good, and what in it is odd
-///
-/// The variables `BULKHEAD_…` count as they would for `bulkhead serve`. What is legal and seldom meant is said on
-/// stderr, and is no failure.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
@@ -29,7 +26,8 @@ Examples:
   bulkhead config check
   bulkhead config check /etc/bulkhead/bulkhead.toml
 
-Exit codes: 0 where it is good, 78 where it is not.";
+The variables BULKHEAD_… count as they do for `bulkhead serve`. What is legal and seldom meant is said on stderr, and
+is no failure. Exit codes: 0 where it is good, 78 where it is not.";
 
 impl Check {
     pub(super) fn run(self) -> Result<Exit, Failure> {

@@ -41,8 +41,8 @@ text! {
     HostPattern: "a host, or all below a domain", r"^(\*\.)?[A-Za-z0-9._-]+$|^\[?[0-9A-Fa-f:.]+\]?$";
     Level: "levels, with commas between", r".*";
     Name: "the name of a plugin", r"^[a-z][a-z0-9-]{0,63}$";
-    PayloadPlace: "a place", r"^(files|database|s3://.+|/.*)$";
-    Secret: "a key", r"^whsec_[A-Za-z0-9+/]+=*$";
+    PayloadPlace: "`files`, `database`, a path or a URL", r"^(files|database|s3://.+|/.*)$";
+    Secret: "`whsec_` and base64", r"^whsec_[A-Za-z0-9+/]+=*$";
     StorePlace: "`sqlite`, or a URL", r"^(sqlite|postgres(ql)?://.+)$";
     UidRange: "`FIRST..LAST`, from 1 on", r"^\s*[0-9]+\s*\.\.\s*[0-9]+\s*$";
     VariableName: "the name of a variable", r"^[^=]+$";

@@ -62,7 +62,7 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
             without_null(map);
-            map.retain(|key, value| !(key == "default" && (value.is_null() || value.is_object())));
+            map.retain(|key, value| !(key == "default" && value.is_null()));
             map.values_mut().for_each(tidy);
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace('\n', " ");
