@@ -5,6 +5,7 @@ mod access;
 mod jobs;
 mod listen;
 mod sample;
+mod service;
 mod traces;
 mod watch;
 
@@ -24,10 +25,11 @@ pub use crate::http::{ListenError, Listeners, Tls};
 pub use access::{AccessError, open_access};
 pub use jobs::JobsError;
 pub use listen::listen;
+pub use service::ServiceManager;
 
 use crate::access::Access;
 use crate::budget::Budget;
-use crate::config::{Config, LaneKind, Sandbox};
+use crate::config::{Config, LaneKind, Sandbox, StorePlace};
 use crate::events::{Event, EventLog, Kind};
 use crate::http::{self, EdgeStats, HttpLimits, ServerState, Services, Shutdown};
 use crate::jobs::{MemoryStore, Retention};
@@ -60,6 +62,8 @@ pub struct App {
     /// Where plugins are looked up.
     pub registry: Arc<PluginRegistry>,
     access: Arc<Access>,
+    /// Who is told how the host fares.
+    pub service: Arc<ServiceManager>,
     config: Config,
     running: Arc<ArcSwap<Config>>,
     workers: Arc<Workers>,
@@ -166,6 +170,7 @@ impl App {
             plugins,
             registry,
             access,
+            service: Arc::default(),
             config,
             running,
             workers,
@@ -256,6 +261,7 @@ impl App {
             plugins,
             registry: _,
             access,
+            service,
             config,
             running: _,
             workers,
@@ -290,7 +296,19 @@ impl App {
         let stop = reconciler.stop();
         watch::start(&config.plugins, view, reconciler, settings, &tasks);
         tasks.spawn(sample::rates(Arc::clone(&plugins), stop.clone()));
-        tasks.spawn(preload(plugins, Arc::clone(&events), Arc::clone(&state)));
+        let is_near = config.jobs.store == StorePlace::Sqlite;
+        let _watchdog = service::watchdog(service::Pulse {
+            service: Arc::clone(&service),
+            plugins: Arc::clone(&plugins),
+            jobs: is_near.then(|| Arc::clone(&jobs)),
+        });
+        let loading = Preload {
+            plugins,
+            events: Arc::clone(&events),
+            state: Arc::clone(&state),
+            service: Arc::clone(&service),
+        };
+        tasks.spawn(loading.run());
         let drain = config.server.drain.duration();
         let limits = listen::limits(&config.server);
         let mut failed = None;
@@ -310,6 +328,7 @@ impl App {
             events.tell(event.detail("drain_s", drain.as_secs()));
             jobs.stop();
             state.draining();
+            service.stopping(drain);
         };
         let shutdown = Shutdown {
             asked: stopped,
@@ -328,21 +347,29 @@ impl App {
     }
 }
 
-/// Opens plugins, then calls the host ready.
-async fn preload(
+/// What is done before the host is ready.
+struct Preload {
     plugins: Arc<PluginManagementService>,
     events: Arc<EventLog>,
     state: Arc<ServerState>,
-) {
-    plugins.preload().await;
-    state.ready();
-    let (serving, missing) = (plugins.list_plugins().len(), plugins.missing());
-    events.tell(Event::of(Kind::HostReady).detail("plugins", serving));
-    for name in missing {
-        warn!(
-            plugin = name.as_str(),
-            "a required plugin does not serve: the host is not ready"
-        );
+    service: Arc<ServiceManager>,
+}
+
+impl Preload {
+    /// Opens plugins, then calls the host ready.
+    async fn run(self) {
+        self.plugins.preload().await;
+        self.state.ready();
+        let serving = self.plugins.list_plugins().len();
+        let event = Event::of(Kind::HostReady);
+        self.events.tell(event.detail("plugins", serving));
+        self.service.ready(&self.plugins);
+        for name in self.plugins.missing() {
+            warn!(
+                plugin = name.as_str(),
+                "a required plugin does not serve: the host is not ready"
+            );
+        }
     }
 }
 

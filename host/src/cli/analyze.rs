@@ -21,6 +21,7 @@ use crate::services::{AnalysisRequest, Answer, Refusal};
 
 /// Run a plugin on pictures, without a daemon
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Analyze {
     #[command(flatten)]
     common: Common,
@@ -50,6 +51,12 @@ pub(super) struct Analyze {
     #[arg(long, short)]
     verbose: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead analyze palette photo.jpg --plugins target/release
+  bulkhead analyze thumbnail photo.jpg scan.png --options '{\"size\":128}' --save thumbnails
+  bulkhead analyze default photo.jpg --json | jq .result";
 
 impl Analyze {
     pub(super) fn run(mut self) -> Result<Exit, Failure> {

@@ -13,7 +13,7 @@ use crate::config::Environment;
 /// A daemon, and the form of what is printed.
 #[derive(Args)]
 pub(super) struct At {
-    /// The daemon's address, such as http://127.0.0.1:8077 [default: the configuration's
+    /// The daemon's address, such as http://127.0.0.1:8077 or unix:/run/bulkhead/bulkhead.sock [default: the configuration's
     /// `server.listen`]
     #[arg(long, value_name = "URL", num_args = 0..=1)]
     daemon: Option<Option<Address>>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -27,22 +28,32 @@ const PASSING: [u16; 4] = [408, 429, 503, 507];
 /// The most bytes of an answer: schemas are in it.
 const MOST: u64 = 64 << 20;
 
-/// Where a daemon listens: a host and a port.
+/// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address(String);
+pub(super) enum Address {
+    /// A host and a port.
+    Tcp(String),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
 
 impl FromStr for Address {
     type Err = BadAddress;
 
-    /// Takes `http://HOST:PORT` and `HOST:PORT`.
+    /// Takes `http://HOST:PORT`, `HOST:PORT` and `unix:/PATH`.
     fn from_str(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress(text.escape_debug().to_string());
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            let is_usable = cfg!(unix) && path.is_absolute();
+            return is_usable.then_some(Self::Unix(path)).ok_or_else(bad);
+        }
         let place = text.strip_prefix("http://").unwrap_or(text);
         let place = place.strip_suffix('/').unwrap_or(place);
         let uri: Uri = format!("http://{place}/").parse().map_err(|_| bad())?;
         let is_whole = uri.authority().is_some_and(|authority| authority == place);
         if is_whole && uri.port_u16().is_some_and(|port| port != 0) && !place.contains('@') {
-            Ok(Self(place.to_owned()))
+            Ok(Self::Tcp(place.to_owned()))
         } else {
             Err(bad())
         }
@@ -59,19 +70,24 @@ impl Address {
             ip => ip,
         };
         let reached = SocketAddr::new(host, listen.port());
-        (listen.port() != 0).then(|| Self(reached.to_string()))
+        (listen.port() != 0).then(|| Self::Tcp(reached.to_string()))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0)
+        match self {
+            Self::Tcp(place) => write!(f, "http://{place}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
 /// Text that is no address of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no daemon's address: write \"http://127.0.0.1:8077\" or \"127.0.0.1:8077\"")]
+#[error(
+    "`{0}` is no daemon's address: write \"http://127.0.0.1:8077\", \"127.0.0.1:8077\" or \"unix:/run/bulkhead/bulkhead.sock\""
+)]
 pub(super) struct BadAddress(String);
 
 /// A token as a header has it; never shown.
@@ -118,7 +134,11 @@ impl Daemon {
                 },
             )
             .build();
-        let agent = config.into();
+        let agent = match &address {
+            #[cfg(unix)]
+            Address::Unix(path) => super::socket::agent(config, path.clone()),
+            _ => config.into(),
+        };
         Self { address, agent }
     }
 
@@ -171,7 +191,10 @@ impl Daemon {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
+        match &self.address {
+            Address::Tcp(place) => format!("http://{place}{path}"),
+            Address::Unix(_) => format!("http://localhost{path}"),
+        }
     }
 
     /// Says that an answer is not in the form of the contract.
@@ -371,6 +394,7 @@ mod tests {
             ("http://127.0.0.1:8077", "http://127.0.0.1:8077"),
             ("http://localhost:1/", "http://localhost:1"),
             ("[::1]:8077", "http://[::1]:8077"),
+            ("unix:/run/b.sock", "unix:/run/b.sock"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), url, "{text}");
@@ -387,6 +411,8 @@ mod tests {
             "http://me@localhost:1",
             "a b:1",
             "::1:8077",
+            "unix:",
+            "unix:b.sock",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }

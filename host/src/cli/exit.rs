@@ -8,17 +8,47 @@ use crate::app::{ListenError, StartError};
 use crate::config::ConfigError;
 use crate::loader::{ScanError, StagingError};
 
-/// The table, as `--help` shows it.
-pub(super) const HELP: &str = "\
-Exit codes:
-  0   it worked
-  1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for
-  2   the command line is wrong, or a journal or a list of ids that it names
-  69  the host cannot start: its address, its socket or its state folder is taken; or no daemon answers
-  74  the results could not be written: the disk behind stdout is full, say
-  75  jobs had not ended when the time of `jobs wait` was over: they go on
-  78  the configuration is wrong, or what it names cannot be used: the plugins folder, the tokens, a certificate, a
-      place for a socket; or strangers could come in, or workers are not shut in as it says";
+/// Every code, with what it says.
+const TABLE: [(Exit, &str); 7] = [
+    (Exit::Success, "it worked"),
+    (
+        Exit::Failed,
+        "at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for",
+    ),
+    (
+        Exit::Usage,
+        "the command line is wrong, or a journal or a list of ids that it names",
+    ),
+    (
+        Exit::Unavailable,
+        "the host cannot start or go on: its address, its socket or its state folder is taken, its job store cannot be used; or no daemon answers",
+    ),
+    (
+        Exit::Lost,
+        "the results could not be written: the disk behind stdout is full, say",
+    ),
+    (
+        Exit::Late,
+        "jobs had not ended when the time of `jobs wait` was over: they go on",
+    ),
+    (
+        Exit::Config,
+        "the configuration is wrong, or what it names cannot be used: the plugins folder, the tokens, a certificate, a place for a socket; or strangers could come in, or workers are not shut in as it says",
+    ),
+];
+
+/// What stands below `bulkhead --help`, and in the manual.
+pub(super) fn help() -> String {
+    let codes = TABLE.map(|(exit, text)| format!("  {:<3} {text}", exit.code()));
+    format!("{EXAMPLES}\n\nExit codes:\n{}", codes.join("\n"))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead serve --plugins target/release
+  bulkhead analyze palette photo.jpg --plugins target/release
+  bulkhead plugins --daemon http://127.0.0.1:8077
+  bulkhead config check /etc/bulkhead/bulkhead.toml";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +69,23 @@ pub(super) enum Exit {
     Config,
 }
 
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 69,
+            Self::Lost => 74,
+            Self::Late => 75,
+            Self::Config => 78,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Success => Self::SUCCESS,
-            Exit::Failed => Self::from(1),
-            Exit::Usage => Self::from(2),
-            Exit::Unavailable => Self::from(69),
-            Exit::Lost => Self::from(74),
-            Exit::Late => Self::from(75),
-            Exit::Config => Self::from(78),
-        }
+        Self::from(exit.code())
     }
 }
 
@@ -152,4 +188,35 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_table_once() {
+        let codes: BTreeSet<_> = TABLE.iter().map(|(exit, _)| exit.code()).collect();
+        assert_eq!(codes, BTreeSet::from([0, 1, 2, 69, 74, 75, 78]));
+        assert_eq!(codes.len(), TABLE.len());
+    }
+
+    /// The rows of the table as the documentation has them.
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let rows = TABLE.map(|(exit, text)| format!("| {} | {text} |\n", exit.code()));
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/running.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let expected = format!("| code | meaning |\n| --- | --- |\n{}", rows.concat());
+        assert!(text.contains(&expected), "{path} should have\n{expected}");
+        let help = help();
+        for (exit, text) in TABLE {
+            assert!(
+                help.contains(&format!("  {:<3} {text}", exit.code())),
+                "{help}"
+            );
+        }
+    }
 }

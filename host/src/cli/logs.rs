@@ -10,6 +10,7 @@ use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
+use super::print;
 use crate::config::{Log, LogFormat};
 
 /// The process's log.
@@ -56,7 +57,9 @@ where
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
     let dispatch = if as_text {
-        let lines = lines.with_ansi(people).with_target(false);
+        let lines = lines
+            .with_ansi(print::is_coloured(people))
+            .with_target(false);
         Dispatch::new(registry.with(lines))
     } else {
         let lines = lines

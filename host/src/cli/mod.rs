@@ -3,32 +3,48 @@
 mod analyze;
 mod at;
 mod bench;
+mod config;
 mod daemon;
 mod exit;
 mod jobs;
 mod logs;
+mod manual;
 mod plugins;
 mod print;
 mod reload;
 mod serve;
+#[cfg(unix)]
+mod socket;
 mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use crate::config::{self, Config, Overrides, Sources};
+use crate::config::{Config, Environment, Overrides, Sources, read};
 use crate::names::PluginName;
 use exit::{Exit, Failure};
 
-/// A plugin host that a plugin cannot sink.
+/// A plugin host that a plugin cannot sink
+///
+/// Plugins are shared libraries in a folder. `bulkhead serve` runs them behind HTTP, each in processes of its own;
+/// `bulkhead analyze` runs one from the shell. Settings: defaults < bulkhead.toml < BULKHEAD_* < flags.
 #[derive(Parser)]
-#[command(name = "bulkhead", version, after_help = exit::HELP)]
+#[command(name = "bulkhead", version, after_help = exit::help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// When to colour what is printed; `auto`: on a terminal, if NO_COLOR is not set
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    color: ColorChoice,
 }
 
 #[derive(Subcommand)]
@@ -45,6 +61,12 @@ enum Command {
     Bench(bench::Bench),
     /// Make, list and revoke the tokens that a daemon lets in
     Token(token::Token),
+    /// Show and check the settings
+    Config(config::Config),
+    /// Print a script that completes commands in a shell
+    Completions(manual::Completions),
+    /// Write the manual: a page for each command into a folder, or the first to stdout
+    Man(manual::Manual),
 }
 
 /// What every command takes.
@@ -65,7 +87,7 @@ impl Common {
         listen: Option<SocketAddr>,
         state: Option<PathBuf>,
     ) -> Result<Config, Failure> {
-        config::read(&self.sources(listen, state)).map_err(Failure::from)
+        read(&self.sources(listen, state)).map_err(Failure::from)
     }
 
     /// The sources themselves, for who reads them more than once.
@@ -82,13 +104,18 @@ impl Common {
 
 /// Runs the command that the process was started with, to its end.
 pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    print::set_colour(cli.color, Environment::of_process().forbids_colour());
+    let outcome = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Analyze(analyze) => analyze.run(),
         Command::Plugins(plugins) => plugins.run(),
         Command::Jobs(jobs) => jobs.run(),
         Command::Bench(bench) => bench.run(),
         Command::Token(token) => token.run(),
+        Command::Config(config) => config.run(),
+        Command::Completions(completions) => Ok(completions.run()),
+        Command::Man(manual) => manual.run(),
     };
     let exit = outcome.unwrap_or_else(|failure| failure.tell());
     match print::lost() {

@@ -16,12 +16,13 @@ use tracing::{info, warn};
 use super::exit::{Exit, Failure};
 use super::reload::{Asking, Settings};
 use super::{Common, logs, print};
-use crate::app::{self, App, StartError, Tls, open_access};
+use crate::app::{self, App, ServiceManager, StartError, Tls, open_access};
 use crate::config::{self, Config};
 use crate::services::PluginManagementService;
 
 /// Serve the plugins of a folder over HTTP
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     #[command(flatten)]
     common: Common,
@@ -32,6 +33,14 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead serve --plugins target/release
+  bulkhead serve --listen 127.0.0.1:0 --state /tmp/bulkhead
+  bulkhead serve --config /etc/bulkhead/bulkhead.toml
+
+SIGTERM and Ctrl-C end it after what runs, a second time at once; SIGHUP has it read settings and folder again.";
 
 /// How long after its time a stop still waits: for code that holds up every worker thread.
 const GRACE: Duration = Duration::from_secs(3);
@@ -109,10 +118,10 @@ async fn serve(
     print::line(&format!("listening on {url}"));
     // Whoever asks has gone only when the process has.
     let shutdown = async move { stopped.await.unwrap_or(()) };
-    let plugins = Arc::clone(&app.plugins);
+    let (plugins, service) = (Arc::clone(&app.plugins), Arc::clone(&app.service));
     tokio::select! {
         served = app.serve(listeners, Some(Arc::new(settings)), shutdown) => served.map_err(Failure::from),
-        never = reload(asking, &plugins, tls.as_ref()) => match never {},
+        never = reload(asking, &plugins, &service, tls.as_ref()) => match never {},
     }
 }
 
@@ -120,16 +129,19 @@ async fn serve(
 async fn reload(
     asking: Asking,
     plugins: &PluginManagementService,
+    service: &ServiceManager,
     tls: Option<&Tls>,
 ) -> Infallible {
     loop {
         asking.asked().await;
         info!("asked to reload: settings, folder and certificate are read again");
+        service.reloading();
         if let Some(tls) = tls {
             tls.renew();
         }
         // What comes of it is told where it happens.
         let _ = plugins.reload_all().await;
+        service.reloaded(plugins);
     }
 }
 

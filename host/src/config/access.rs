@@ -2,19 +2,19 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Who may use the host, and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The file with the digests of the tokens. Default: `tokens.json` in the state folder.
+    /// `access.tokens`
     pub tokens: Option<PathBuf>,
-    /// Whether who comes over loopback or the Unix socket needs a token. Default: no.
+    /// `access.loopback`
     pub loopback: Loopback,
-    /// How many requests each token may make a second, where it has no rate of its own; 0: as many as it likes.
-    /// Default: 0.
+    /// `access.rate`
     pub rate: u32,
-    /// How many of these it may make at once. Default: 50.
+    /// `access.burst`
     pub burst: u32,
 }
 
@@ -30,7 +30,7 @@ impl Default for Access {
 }
 
 /// What is asked of those who come from this machine, where the host listens for nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Loopback {
     /// Nothing: they may do everything.

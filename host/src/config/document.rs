@@ -45,6 +45,18 @@ impl Document {
         self.places.at(path).is_some()
     }
 
+    /// The file itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.text.path
+    }
+
+    /// The line in which the key at `path` is set.
+    pub(super) fn line(&self, path: &[&str]) -> Option<usize> {
+        let place = self.places.at(path)?;
+        let (line, _) = self.text.position(place.key.start);
+        Some(line)
+    }
+
     /// A problem that only shows when all sources are known: with the value at `path`.
     pub(super) fn fault_at(&self, path: &[&str], problem: Problem) -> ConfigError {
         match self.places.at(path) {

@@ -19,6 +19,8 @@ const PREFIX: &str = "BULKHEAD_";
 const CONFIG: &str = "BULKHEAD_CONFIG";
 const STATE: &str = "BULKHEAD_STATE";
 const TOKEN: &str = "BULKHEAD_TOKEN";
+const STATE_OF_SERVICE: &str = "STATE_DIRECTORY";
+const LOG: &str = "BULKHEAD_LOG";
 
 /// The variables that were set when we started.
 #[derive(Clone, Default)]
@@ -31,6 +33,11 @@ impl Environment {
         env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect()
+    }
+
+    /// Whether nobody wants to see colours: <https://no-color.org>.
+    pub fn forbids_colour(&self) -> bool {
+        self.get("NO_COLOR").is_some()
     }
 
     /// The file that `BULKHEAD_CONFIG` names.
@@ -67,6 +74,21 @@ impl Environment {
     pub(super) fn setter(&self, path: &[&str]) -> Option<String> {
         let name = variable_of(path);
         self.get(&name).is_some().then_some(name)
+    }
+
+    /// The same, by any of its names.
+    pub(super) fn source(&self, path: &[&str]) -> Option<String> {
+        let short =
+            || (path == ["log", "level"] && self.get(LOG).is_some()).then(|| LOG.to_owned());
+        self.setter(path).or_else(short)
+    }
+
+    /// The variable that says where the state is.
+    pub(super) fn state_setter(&self) -> Option<&'static str> {
+        let is_set = |name: &&str| self.get(name).is_some();
+        let is_absolute = |name: &&str| self.absolute(name).is_some();
+        let own = [STATE, STATE_OF_SERVICE].into_iter().find(is_set);
+        own.or_else(|| ["XDG_STATE_HOME", "HOME"].into_iter().find(is_absolute))
     }
 
     /// Those of the variables in `names` that are set, with their values: an empty one is, for who
@@ -120,7 +142,7 @@ impl Environment {
 
     /// A service manager may give several folders, with colons between; the first is ours.
     fn state_of_service(&self) -> Option<PathBuf> {
-        env::split_paths(self.get("STATE_DIRECTORY")?).next()
+        env::split_paths(self.get(STATE_OF_SERVICE)?).next()
     }
 
     /// The XDG rules say to ignore a path that is not absolute.
@@ -158,7 +180,7 @@ fn known() -> BTreeMap<String, Option<KeyPath>> {
         (CONFIG.to_owned(), None),
         (STATE.to_owned(), None),
         (TOKEN.to_owned(), None),
-        ("BULKHEAD_LOG".to_owned(), Some(vec!["log", "level"])),
+        (LOG.to_owned(), Some(vec!["log", "level"])),
     ];
     let of_keys = keys::TABLES.into_iter().flat_map(|table| {
         let keys = keys::of(table).unwrap_or_default();
@@ -171,7 +193,7 @@ fn known() -> BTreeMap<String, Option<KeyPath>> {
         .collect()
 }
 
-fn variable_of(path: &[&str]) -> String {
+pub(super) fn variable_of(path: &[&str]) -> String {
     format!("{PREFIX}{}", path.join("_").to_uppercase())
 }
 

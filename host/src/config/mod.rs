@@ -20,6 +20,7 @@ mod layer;
 mod masked;
 mod places;
 mod plugin;
+mod reference;
 mod resolve;
 mod scalar;
 mod server;
@@ -37,6 +38,7 @@ pub use jobs::{
     Callbacks, HostPattern, Jobs, PayloadPlace, PostgresUrl, Retention, Secret, StorePlace,
 };
 pub use plugin::{LaneKind, PluginConfig};
+pub use reference::{Oddity, Origin, Setting, Settings, explain, schema};
 pub use server::{FileMode, Server, Tls};
 pub use sources::{Overrides, Sources, read};
 pub use telemetry::{Collector, Telemetry};
@@ -96,20 +98,19 @@ impl Config {
 /// Where plugins come from, and how each is treated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plugins {
-    /// The folder with the plugins; relative to the working directory. Default: `plugins`.
+    /// `plugins.dir`
     pub dir: PathBuf,
-    /// The plugin that the name `default` stands for. Default: `image-info`.
+    /// `plugins.default`
     pub default: PluginName,
-    /// How many plugins are opened at start; the others are with their first call. Default: 64.
+    /// `plugins.preload`
     pub preload: usize,
-    /// Whether changes of the folder are taken in as they happen; else it is read at start and when
-    /// asked. Default: yes.
+    /// `plugins.watch`
     pub watch: bool,
-    /// How long a file must have stayed the same to be read. Default: 300 ms.
+    /// `plugins.settle`
     pub settle: Span,
-    /// How often the folder is read though nothing said that it has changed. Default: 2 s.
+    /// `plugins.rescan`
     pub rescan: Span,
-    /// How many good earlier builds of each plugin are kept on disk, to go back to. Default: 3.
+    /// `plugins.keep`
     pub keep: usize,
     /// For plugins that have no `[plugin.NAME]`.
     pub defaults: PluginConfig,
@@ -136,9 +137,9 @@ impl Default for Plugins {
 /// What is logged, and in which form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// A valid directive for `tracing_subscriber::EnvFilter`. Default: `info`.
+    /// `log.level`
     pub level: String,
-    /// Default: `auto`.
+    /// `log.format`
     pub format: LogFormat,
 }
 
@@ -152,7 +153,9 @@ impl Default for Log {
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.

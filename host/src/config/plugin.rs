@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,57 +15,55 @@ use super::units::{ByteSize, Span};
 /// The settings of one plugin, resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginConfig {
-    /// Where its code runs. Default: see [`LaneKind`].
+    /// `lane`
     pub lane: LaneKind,
-    /// How long a call may take. Default: 30 s.
+    /// `deadline`
     pub deadline: Span,
-    /// How many calls run at once. Default: the number of cores.
+    /// `concurrency`
     pub concurrency: usize,
-    /// How many calls may wait for their turn; 0 lets none wait. Default: 64.
+    /// `queue`
     pub queue: usize,
-    /// Whether calls run on the calling task, for plugins that answer in microseconds. Default: no.
+    /// `inline`
     pub inline: bool,
-    /// Whether the host is only ready when this plugin is. Default: no.
+    /// `required`
     pub required: bool,
-    /// A JSON object that is handed to the plugin as it is. Default: `{}`.
+    /// `settings`
     pub settings: Arc<Value>,
-    /// The largest output of one call. Default: 16 MiB.
+    /// `max_output`
     pub max_output: ByteSize,
-    /// Whether the output is held to the plugin's own schema. Default: yes.
+    /// `check_output`
     pub check_output: bool,
-    /// The most memory of one worker. Default: 512 MiB.
+    /// `memory`
     pub memory: ByteSize,
-    /// The most files that one worker has open. Default: 256.
+    /// `open_files`
     pub open_files: u64,
-    /// The largest file that a worker may write. Default: 64 MiB.
+    /// `file_size`
     pub file_size: ByteSize,
-    /// The most threads and processes of all its workers together. Default: 256.
+    /// `tasks`
     pub tasks: u64,
-    /// How many calls run at a time in one worker. With more than one, a call that crashes takes the
-    /// others along: for thread-safe plugins only. Default: 1.
+    /// `threads`
     pub threads: usize,
-    /// How many workers are kept even when none is needed. Default: 0.
+    /// `warm`
     pub warm: usize,
-    /// How long a plugin may take to load and to make an instance. Default: 30 s.
+    /// `startup`
     pub startup: Span,
-    /// After how long without a call a worker ends. Default: 60 s.
+    /// `idle`
     pub idle: Span,
-    /// After how many calls a worker is replaced. Default: 10,000.
+    /// `recycle`
     pub recycle: u64,
-    /// How long code that was told to stop has before it is ended. Default: 100 ms.
+    /// `grace`
     pub grace: Span,
-    /// What share of the calls a new build gets at first, in percent; with 0 it takes over at once.
-    /// Default: 0.
+    /// `canary`
     pub canary: u64,
-    /// How long a new build serves that share before it takes over. Default: 60 s.
+    /// `canary_window`
     pub canary_window: Span,
-    /// Whether it may use the network. Default: no.
+    /// `network`
     pub network: bool,
-    /// Files and folders that it may read. Default: none.
+    /// `read`
     pub read: Vec<PathBuf>,
-    /// Files and folders that it may read and write. Default: none.
+    /// `write`
     pub write: Vec<PathBuf>,
-    /// The variables of the host's environment that it is handed, with their values. Default: none.
+    /// `env`
     pub env: BTreeMap<String, String>,
 }
 
@@ -101,8 +100,9 @@ impl Default for PluginConfig {
 }
 
 /// Where a plugin's code runs. Default: `process`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String", rename_all = "kebab-case")]
+#[schemars(!try_from)]
 pub enum LaneKind {
     /// In processes of its own, which it cannot take the host down from.
     #[default]

@@ -12,37 +12,37 @@ use super::units::{ByteSize, Span};
 /// How calls come in over the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where to listen; port 0 picks a free one. Default: `127.0.0.1:8077`.
+    /// `server.listen`
     pub listen: SocketAddr,
-    /// A Unix socket to listen on besides; whoever may open it counts as loopback. Default: none.
+    /// `server.socket`
     pub socket: Option<PathBuf>,
-    /// The mode of that socket. Default: 660.
+    /// `server.socket_mode`
     pub socket_mode: FileMode,
-    /// Whether other machines may reach us although there are no tokens. Default: no.
+    /// `server.insecure`
     pub insecure: bool,
-    /// The names that requests may call this host by, besides addresses and `localhost`. Default: none.
+    /// `server.hosts`
     pub hosts: Vec<HostPattern>,
-    /// What TLS is spoken with at `listen`. Default: none is spoken.
+    /// `server.tls`
     pub tls: Tls,
-    /// The most connections at a time; others wait to be accepted. Default: 1,024.
+    /// `server.connections`
     pub connections: usize,
-    /// The most bytes of a request's head. Default: 32 KiB.
+    /// `server.max_head`
     pub max_head: ByteSize,
-    /// How long a head may take, and a connection be idle. Default: 10 s.
+    /// `server.header_timeout`
     pub header_timeout: Span,
-    /// How long a body may take to arrive. Default: 30 s.
+    /// `server.body_timeout`
     pub body_timeout: Span,
-    /// How long a client may read nothing of its answer. Default: 30 s.
+    /// `server.send_timeout`
     pub send_timeout: Span,
-    /// Whether answers are compressed for clients that ask for it. Default: yes.
+    /// `server.compression`
     pub compression: bool,
-    /// The largest body of a request. Default: 64 MiB.
+    /// `server.max_body`
     pub max_body: ByteSize,
-    /// The most bytes of all requests in flight. Default: 512 MiB.
+    /// `server.max_in_flight`
     pub max_in_flight: ByteSize,
-    /// The most pixels that a picture's header may claim. Default: 100,000,000.
+    /// `server.max_pixels`
     pub max_pixels: u64,
-    /// How long a stop waits for calls in flight; 0 does not wait. Default: 30 s.
+    /// `server.drain`
     pub drain: Span,
 }
 
@@ -87,9 +87,9 @@ impl Server {
 /// What TLS is spoken with: both or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// The certificate and what vouches for it, in PEM.
+    /// `server.tls.certificate`
     pub certificate: Option<PathBuf>,
-    /// Its private key, in PEM.
+    /// `server.tls.key`
     pub key: Option<PathBuf>,
 }
 

@@ -47,6 +47,11 @@ pub struct Overrides {
 /// # Errors
 /// The first problem found, with its place: in the file, then in the environment, then between them.
 pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
+    gather(sources).map(|(config, _)| config)
+}
+
+/// The same, with the file that was read.
+pub(super) fn gather(sources: &Sources) -> Result<(Config, Option<Document>), ConfigError> {
     let document = sources.document()?;
     let of_file = document.iter().map(|document| document.layer.clone());
     let mut layers: Vec<Layer> = of_file.collect();
@@ -63,7 +68,7 @@ pub fn read(sources: &Sources) -> Result<Config, ConfigError> {
     }
     match config.jobs.fault() {
         Some((path, problem)) => Err(sources.blame(document.as_ref(), path, problem)),
-        None => Ok(config),
+        None => Ok((config, document)),
     }
 }
 
@@ -144,6 +149,15 @@ impl Jobs {
 }
 
 impl Overrides {
+    /// The flag that sets the key at `path`, if it is given.
+    pub(super) fn flag(&self, path: &[&str]) -> Option<&'static str> {
+        match path {
+            ["server", "listen"] => self.listen.map(|_| "--listen"),
+            ["plugins", "dir"] => self.plugins.as_ref().map(|_| "--plugins"),
+            _ => None,
+        }
+    }
+
     fn layer(&self) -> Layer {
         Layer {
             server: ServerKeys {

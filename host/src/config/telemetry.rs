@@ -5,9 +5,9 @@ use serde::Deserialize;
 /// Where traces go, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// The collector, which speaks OTLP over HTTP. Default: none, and no traces.
+    /// `telemetry.otlp`
     pub otlp: Option<Collector>,
-    /// How many of a hundred requests are traced; one that comes with a trace goes by that. Default: 100.
+    /// `telemetry.sample`
     pub sample: u32,
 }
 

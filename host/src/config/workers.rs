@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What holds for every worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workers {
-    /// Which way of dealing with the operating system is taken. Default: `auto`.
+    /// `workers.platform`
     pub platform: PlatformKind,
-    /// How far workers must be shut in. Default: `best-effort`.
+    /// `workers.sandbox`
     pub sandbox: Sandbox,
-    /// How many workers wait without a plugin, to take the place of one that died. Default: 1.
+    /// `workers.spares`
     pub spares: usize,
-    /// The user ids that workers run under when the host is root. Default: 61184..65519.
+    /// `workers.uids`
     pub uids: UidRange,
 }
 
@@ -29,8 +30,9 @@ impl Default for Workers {
 }
 
 /// A way of dealing with the operating system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", rename_all = "lowercase")]
+#[schemars(!try_from)]
 pub enum PlatformKind {
     /// The best that there is for this system.
     Auto,
@@ -58,7 +60,7 @@ impl TryFrom<String> for PlatformKind {
 }
 
 /// How far workers must be shut in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
     /// As far as the system lets us.

@@ -18,10 +18,19 @@ use super::exit::{Exit, Failure};
 
 /// Submit pictures to a daemon as jobs, and see to them
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Jobs {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead jobs submit palette photo.jpg --wait
+  bulkhead jobs submit phash pictures --journal submitted.jsonl
+  bulkhead jobs list --status failed --json
+  bulkhead jobs wait 0193a5f0-7a10-7000-8000-000000000001
+  bulkhead jobs cancel 0193a5f0-7a10-7000-8000-000000000001";
 
 #[derive(Subcommand)]
 enum Command {

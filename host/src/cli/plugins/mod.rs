@@ -16,7 +16,7 @@ use served::{Action, Asked};
 
 /// Show what a folder of plugins holds, without running any of it, or what a daemon serves
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Plugins {
     #[command(subcommand)]
     command: Option<Command>,
@@ -32,6 +32,14 @@ pub(super) struct Plugins {
     #[arg(long)]
     json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  bulkhead plugins --plugins target/release
+  bulkhead plugins list --daemon http://127.0.0.1:8077
+  bulkhead plugins list --daemon unix:/run/bulkhead/bulkhead.sock
+  bulkhead plugins show palette --json
+  bulkhead plugins rollback palette";
 
 #[derive(Subcommand)]
 enum Command {

@@ -10,15 +10,15 @@ use crate::config::units::Span;
 /// Who is told of the ends of jobs, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callbacks {
-    /// Who may be told. Default: nobody.
+    /// `jobs.callbacks.hosts`
     pub hosts: Vec<HostPattern>,
-    /// What messages are signed with. There is one wherever there are hosts.
+    /// `jobs.callbacks.secret`
     pub secret: Option<Secret>,
-    /// Whether addresses that are not public may be told. Default: no.
+    /// `jobs.callbacks.internal`
     pub internal: bool,
-    /// How often it is tried. Default: 10.
+    /// `jobs.callbacks.attempts`
     pub attempts: u32,
-    /// How long each try may take. Default: 10 s.
+    /// `jobs.callbacks.timeout`
     pub timeout: Span,
 }
 
@@ -79,6 +79,16 @@ impl TryFrom<String> for HostPattern {
                  and one with other letters than a to z as DNS has it, \"xn--…\"",
                 text.escape_debug()
             )),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Pattern::Address(address) => write!(f, "{address}"),
+            Pattern::Name(name) => f.write_str(name),
+            Pattern::Below(end) => write!(f, "*{end}"),
         }
     }
 }

@@ -17,23 +17,23 @@ pub use postgres::PostgresUrl;
 /// How jobs are kept, run again, told of and forgotten.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Jobs {
-    /// Where their records are. Default: `sqlite`.
+    /// `jobs.store`
     pub store: StorePlace,
-    /// Where the bytes of their images and results are. Default: `files` where the store is SQLite, else `database`.
+    /// `jobs.payloads`
     pub payloads: PayloadPlace,
-    /// Certificates that the store's TLS trusts besides the system's. Default: none.
+    /// `jobs.postgres_ca`
     pub postgres_ca: Option<PathBuf>,
-    /// How long jobs that ended can be looked up.
+    /// `jobs.retention`
     pub retention: Retention,
-    /// How often a job may be begun, where its submitter does not say. Default: 3.
+    /// `jobs.attempts`
     pub attempts: u32,
-    /// How long after an attempt that failed the next may begin; doubles with each. Default: 1 s.
+    /// `jobs.backoff`
     pub backoff: Span,
-    /// How long a host that says nothing keeps its jobs. Default: 30 s.
+    /// `jobs.lease`
     pub lease: Span,
-    /// How long a job waits for a plugin that no host serves. Default: 1 d.
+    /// `jobs.patience`
     pub patience: Span,
-    /// Who is told of the ends of jobs, and how.
+    /// `jobs.callbacks`
     pub callbacks: Callbacks,
     /// The variables `AWS_…` of the environment, where payloads are in S3.
     pub s3: BTreeMap<String, String>,
@@ -77,11 +77,11 @@ impl fmt::Debug for Jobs {
 /// A job that has ended is forgotten as soon as either limit is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// For how long after its end it is kept. Default: 7 d.
+    /// `jobs.retention.age`
     pub age: Span,
-    /// How many are kept. Default: 100,000.
+    /// `jobs.retention.count`
     pub count: usize,
-    /// How long bytes that no job needs are kept. Default: 10 min.
+    /// `jobs.retention.payloads`
     pub payloads: Span,
 }
 

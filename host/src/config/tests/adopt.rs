@@ -76,7 +76,7 @@ fn check_adopted(before: &str, after: &str, taken: &str, waiting: &str) {
     assert_eq!(waits.is_empty(), adopted == fresh, "\n{before}\n{after}");
 }
 
-fn settings(file: &str) -> Config {
+pub(super) fn settings(file: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bulkhead.toml"), file).unwrap();
     let sources = Sources {

@@ -7,6 +7,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use super::{Config, ConfigError, Environment, Overrides, PluginConfig, Secret, Sources, read};
 
 mod adopt;
+mod documents;
 mod faults;
 mod jobs;
 mod values;
