@@ -346,7 +346,7 @@ fn the_page_names_every_metric_and_no_other() {
 
 /// A call that comes to nothing before it runs.
 fn refused(daemon: &Daemon) {
-    let answer = daemon.post_raw(FAULTS, "text/plain", b"a text", &json!({}));
+    let answer = daemon.post_form(FAULTS, "text/plain", b"a text", &json!({}));
     assert_eq!(
         answer.details()["code"],
         "unsupported_mime_type",
