@@ -216,7 +216,10 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
         assert_ne!(number, 13, "bad luck");
         "fine".to_owned()
     }
-    let app = guarded(Router::new().route("/{number}", on_get(number)));
+    let app = guarded(
+        Router::new().route("/{number}", on_get(number)),
+        super::super::edge::Watch::of(&services(&[])),
+    );
     let seen = ask(app.clone(), get("/13")).await;
     let expected = "500 internal: a fault of the host's own; the log has it under the request's id";
     assert_eq!(seen.line(), expected);
