@@ -5,8 +5,8 @@ use axum::http::Request;
 use axum::routing::get as on_get;
 use axum::{Router, extract::Path};
 
-use super::{GIF, ask, check, get, post};
-use crate::http::guarded;
+use super::{GIF, ask, check, get, post, services};
+use crate::http::{edge, guarded};
 
 #[tokio::test]
 async fn ht_14_an_unknown_plugin_is_not_found() {
@@ -218,7 +218,7 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
     }
     let app = guarded(
         Router::new().route("/{number}", on_get(number)),
-        super::super::edge::Watch::of(&services(&[])),
+        edge::Watch::of(&services(&[])),
     );
     let seen = ask(app.clone(), get("/13")).await;
     let expected = "500 internal: a fault of the host's own; the log has it under the request's id";
