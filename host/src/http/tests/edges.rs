@@ -5,8 +5,8 @@ use axum::http::Request;
 use axum::routing::get as on_get;
 use axum::{Router, extract::Path};
 
-use super::{GIF, ask, check, get, post};
-use crate::http::guarded;
+use super::{GIF, ask, check, get, post, services};
+use crate::http::{edge, guarded};
 
 #[tokio::test]
 async fn ht_14_an_unknown_plugin_is_not_found() {

@@ -35,7 +35,9 @@ pub(super) struct Ended(Mutex<BTreeMap<String, u64>>);
 
 /// What the store has said last.
 #[derive(Debug, Default)]
-pub(super) struct Counted(Mutex<Option<(Instant, Vec<(Status, u64)>)>>);
+pub(super) struct Counted(Mutex<Option<(Instant, ByStatus)>>);
+
+type ByStatus = Vec<(Status, u64)>;
 
 impl Ended {
     pub(super) fn count(&self, outcome: &str) {
@@ -66,7 +68,7 @@ impl JobManagementService {
     }
 }
 
-async fn by_status(durable: &Durable) -> (Vec<(Status, u64)>, bool) {
+async fn by_status(durable: &Durable) -> (ByStatus, bool) {
     let last = lock(&durable.counted.0).clone();
     if let Some((at, counts)) = &last
         && at.elapsed() < FRESH
