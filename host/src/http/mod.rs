@@ -3,11 +3,13 @@
 
 mod analyze;
 mod answer;
+mod docs;
 mod edge;
 mod events;
 mod health;
 mod jobs;
 mod linger;
+mod openapi;
 mod origin;
 mod plugins;
 mod query;
@@ -64,6 +66,7 @@ pub struct HttpLimits {
 struct Api {
     services: Services,
     limits: HttpLimits,
+    openapi: Arc<openapi::Kept>,
 }
 
 /// Every route there is.
@@ -85,8 +88,16 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/v1/plugins/{name}/rollback", post(plugins::rollback))
         .route("/v1/events", get(events::follow))
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready));
-    guarded(routes.with_state(Api { services, limits }))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file));
+    let openapi = Arc::default();
+    guarded(routes.with_state(Api {
+        services,
+        limits,
+        openapi,
+    }))
 }
 
 /// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
