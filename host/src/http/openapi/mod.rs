@@ -81,7 +81,6 @@ fn base() -> Value {
         paths::TAGS.map(|(name, description)| json!({ "name": name, "description": description }));
     json!({
         "openapi": "3.1.0",
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {
             "title": "Bulkhead",
             "summary": "A plugin host that a plugin cannot sink.",
