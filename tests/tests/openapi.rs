@@ -111,7 +111,11 @@ impl Checks<'_> {
         let verb = route.split(' ').next().unwrap();
         let answer = self.daemon.send(verb, path, headers, body);
         self.contract.check(route, &answer);
-        let code = answer.details()["code"].as_str();
+        // A job that has failed has an error of its own.
+        let is_error = answer.status >= 400;
+        let code = is_error
+            .then(|| answer.details()["code"].as_str())
+            .flatten();
         let found = code.map_or(answer.status.to_string(), |code| {
             format!("{} {code}", answer.status)
         });

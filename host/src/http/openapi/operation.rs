@@ -89,7 +89,7 @@ impl Operation {
     }
 
     /// It needs no token, ever.
-    pub(super) fn is_open(mut self) -> Self {
+    pub(super) fn open_to_all(mut self) -> Self {
         self.is_open = true;
         self
     }

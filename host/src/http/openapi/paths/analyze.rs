@@ -77,7 +77,7 @@ pub(super) fn form(image: Value, more: Value) -> Value {
     let mut fields = json!({
         "plugin": reference("PluginName"),
         "mime_type": { "type": "string", "description": "Of the image, where its part does not say it." },
-        "options": { "type": "string", "contentMediaType": "application/json", "description": "The options as JSON text." },
+        "options": { "type": "string", "description": "The options as JSON text." },
         "image": image,
     });
     if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
@@ -116,8 +116,7 @@ pub(super) fn plugin() -> Value {
 }
 
 pub(super) fn options() -> Value {
-    let schema =
-        json!({ "type": "string", "contentMediaType": "application/json", "examples": ["{}"] });
+    let schema = json!({ "type": "string", "examples": ["{}"] });
     in_query(
         "options",
         schema,

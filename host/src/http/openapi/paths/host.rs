@@ -60,7 +60,7 @@ pub(super) fn events() -> Operation {
 pub(super) fn alive() -> Operation {
     Operation::new(TAG, "healthz", "Whether the host is alive")
         .answers(200, "It is.", json_of("Alive"))
-        .is_open()
+        .open_to_all()
 }
 
 pub(super) fn ready() -> Operation {
@@ -68,7 +68,7 @@ pub(super) fn ready() -> Operation {
         .says("Plugins and files that are not well do not make it unready, but for plugins that are `required`.")
         .answers(200, "It is; what is not well is named.", json_of("Ready"))
         .answers(503, "It is not: it starts, it stops, or a required plugin is not ready.", json_of("NotReady"))
-        .is_open()
+        .open_to_all()
 }
 
 pub(super) fn openapi() -> Operation {
@@ -79,14 +79,14 @@ pub(super) fn openapi() -> Operation {
         "This document, with the schemas of the plugins that are open",
     )
     .answers(200, "OpenAPI 3.1.", content)
-    .is_open()
+    .open_to_all()
 }
 
 pub(super) fn docs() -> Operation {
     let content = json!({ "text/html": { "schema": { "type": "string" } } });
     Operation::new(DOCS, "docs", "This document as a page")
         .answers(200, "A page that needs nothing from elsewhere.", content)
-        .is_open()
+        .open_to_all()
 }
 
 pub(super) fn docs_file() -> Operation {
@@ -98,5 +98,5 @@ pub(super) fn docs_file() -> Operation {
         .takes(in_path("file", names, "Its name."))
         .answers(200, "The file.", content)
         .fails(&[Code::MalformedRequest, Code::NotFound])
-        .is_open()
+        .open_to_all()
 }
