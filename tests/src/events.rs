@@ -155,7 +155,7 @@ fn block(stream: &mut impl BufRead) -> Option<String> {
 }
 
 /// The event in a block; none in one that only keeps the connection alive.
-fn parse(block: &str) -> Option<Event> {
+pub(crate) fn parse(block: &str) -> Option<Event> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
     let data = serde_json::from_str(field("data: ")?);
     Some(Event {

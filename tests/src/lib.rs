@@ -10,6 +10,7 @@
 pub mod builds;
 pub mod c;
 pub mod cli;
+pub mod contract;
 pub mod daemon;
 pub mod disk;
 pub mod events;

@@ -12,6 +12,9 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Validation, Self::Plugin, Self::Execution];
+
     /// The word in the envelope.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -22,87 +25,69 @@ impl ErrorType {
     }
 }
 
-/// The closed list of codes, each with its type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the contract's table of codes says what each means"
-)]
-pub enum Code {
-    MalformedRequest,
-    EmptyImage,
-    MissingMimeType,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    Expired,
-    MethodNotAllowed,
-    UnsupportedMediaType,
-    RequestTimeout,
-    PayloadTooLarge,
-    RateLimited,
-    HeadersTooLarge,
-    UnsupportedMimeType,
-    ImageMismatch,
-    ImageTooLarge,
-    InvalidOptions,
-    InvalidInput,
-    InvalidOutput,
-    PluginNotFound,
-    PluginUnavailable,
-    Overloaded,
-    Failed,
-    Panic,
-    Crash,
-    Exited,
-    OutOfMemory,
-    Protocol,
-    Timeout,
-    Cancelled,
-    StorageFull,
-    Internal,
+/// One row a code, so that none can lack its word, its type, or its place in the list of all.
+macro_rules! codes {
+    ($($code:ident, $word:literal, $error_type:ident;)+) => {
+        /// The closed list of codes, each with its type.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(
+            missing_docs,
+            reason = "the contract's table of codes says what each means"
+        )]
+        pub enum Code {
+            $($code,)+
+        }
+
+        impl Code {
+            /// All of them, in the order of the contract.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// The word in `details.code`, and whose fault it names.
+            pub fn words(self) -> (&'static str, ErrorType) {
+                match self {
+                    $(Self::$code => ($word, ErrorType::$error_type),)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest, "malformed_request", Validation;
+    EmptyImage, "empty_image", Validation;
+    MissingMimeType, "missing_mime_type", Validation;
+    Unauthorized, "unauthorized", Validation;
+    Forbidden, "forbidden", Validation;
+    NotFound, "not_found", Validation;
+    Expired, "expired", Validation;
+    MethodNotAllowed, "method_not_allowed", Validation;
+    UnsupportedMediaType, "unsupported_media_type", Validation;
+    RequestTimeout, "request_timeout", Validation;
+    PayloadTooLarge, "payload_too_large", Validation;
+    RateLimited, "rate_limited", Validation;
+    HeadersTooLarge, "headers_too_large", Validation;
+    UnsupportedMimeType, "unsupported_mime_type", Validation;
+    ImageMismatch, "image_mismatch", Validation;
+    ImageTooLarge, "image_too_large", Validation;
+    InvalidOptions, "invalid_options", Validation;
+    InvalidInput, "invalid_input", Validation;
+    InvalidOutput, "invalid_output", Validation;
+    PluginNotFound, "plugin_not_found", Plugin;
+    PluginUnavailable, "plugin_unavailable", Plugin;
+    Overloaded, "overloaded", Plugin;
+    Failed, "failed", Execution;
+    Panic, "panic", Execution;
+    Crash, "crash", Execution;
+    Exited, "exited", Execution;
+    OutOfMemory, "out_of_memory", Execution;
+    Protocol, "protocol", Execution;
+    Timeout, "timeout", Execution;
+    Cancelled, "cancelled", Execution;
+    StorageFull, "storage_full", Execution;
+    Internal, "internal", Execution;
 }
 
 impl Code {
-    /// The word in `details.code`, and whose fault it names.
-    pub fn words(self) -> (&'static str, ErrorType) {
-        use ErrorType::{Execution, Plugin, Validation};
-        match self {
-            Self::MalformedRequest => ("malformed_request", Validation),
-            Self::EmptyImage => ("empty_image", Validation),
-            Self::MissingMimeType => ("missing_mime_type", Validation),
-            Self::Unauthorized => ("unauthorized", Validation),
-            Self::Forbidden => ("forbidden", Validation),
-            Self::NotFound => ("not_found", Validation),
-            Self::Expired => ("expired", Validation),
-            Self::MethodNotAllowed => ("method_not_allowed", Validation),
-            Self::UnsupportedMediaType => ("unsupported_media_type", Validation),
-            Self::RequestTimeout => ("request_timeout", Validation),
-            Self::PayloadTooLarge => ("payload_too_large", Validation),
-            Self::RateLimited => ("rate_limited", Validation),
-            Self::HeadersTooLarge => ("headers_too_large", Validation),
-            Self::UnsupportedMimeType => ("unsupported_mime_type", Validation),
-            Self::ImageMismatch => ("image_mismatch", Validation),
-            Self::ImageTooLarge => ("image_too_large", Validation),
-            Self::InvalidOptions => ("invalid_options", Validation),
-            Self::InvalidInput => ("invalid_input", Validation),
-            Self::InvalidOutput => ("invalid_output", Validation),
-            Self::PluginNotFound => ("plugin_not_found", Plugin),
-            Self::PluginUnavailable => ("plugin_unavailable", Plugin),
-            Self::Overloaded => ("overloaded", Plugin),
-            Self::Failed => ("failed", Execution),
-            Self::Panic => ("panic", Execution),
-            Self::Crash => ("crash", Execution),
-            Self::Exited => ("exited", Execution),
-            Self::OutOfMemory => ("out_of_memory", Execution),
-            Self::Protocol => ("protocol", Execution),
-            Self::Timeout => ("timeout", Execution),
-            Self::Cancelled => ("cancelled", Execution),
-            Self::StorageFull => ("storage_full", Execution),
-            Self::Internal => ("internal", Execution),
-        }
-    }
-
     /// The word in `details.code`.
     pub fn as_str(self) -> &'static str {
         self.words().0

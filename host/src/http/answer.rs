@@ -111,9 +111,9 @@ struct Public<'a> {
 }
 
 /// An answer of JSON text that is ready made.
-pub(super) fn json(text: Vec<u8>) -> Response {
+pub(super) fn json(text: impl Into<Body>) -> Response {
     let content_type = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, content_type)], Body::from(text)).into_response()
+    ([(header::CONTENT_TYPE, content_type)], text.into()).into_response()
 }
 
 /// Says in an answer which job it is of.

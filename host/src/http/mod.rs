@@ -6,6 +6,7 @@ mod analyze;
 mod answer;
 mod compress;
 mod dashboard;
+mod docs;
 mod edge;
 mod events;
 mod headers;
@@ -13,6 +14,7 @@ mod health;
 mod host;
 mod jobs;
 mod metrics;
+mod openapi;
 mod origin;
 mod plugins;
 mod query;
@@ -98,6 +100,7 @@ pub struct EdgeSettings {
 struct Api {
     services: Services,
     limits: HttpLimits,
+    openapi: Arc<openapi::Kept>,
 }
 
 /// Every route there is.
@@ -127,12 +130,20 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/assets/{name}", get(dashboard::asset))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics));
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file));
     let guards = Guards::of(&services, limits);
     let routes = routes
         .route_layer(middleware::from_fn(access::permit))
         .route_layer(middleware::from_fn(route::note));
-    guarded(routes.with_state(Api { services, limits }), guards)
+    let api = Api {
+        services,
+        limits,
+        openapi: Arc::default(),
+    };
+    guarded(routes.with_state(api), guards)
 }
 
 /// The role that each route needs, whatever the verb. A route without a row is for nobody.
@@ -162,6 +173,9 @@ const ROLES: &[(&str, Needs)] = &[
     ("/healthz", Needs::Nothing),
     ("/readyz", Needs::Nothing),
     ("/metrics", OPERATE),
+    ("/openapi.json", Needs::Nothing),
+    ("/docs", Needs::Nothing),
+    ("/docs/{file}", Needs::Nothing),
 ];
 
 const ANALYZE: Needs = Needs::Role(Role::Analyze);

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
 use crate::events::{Event, EventLog, Kind};
-use crate::names::PluginName;
+use crate::names::{Digest, PluginName};
 use crate::registry::{Lifecycle, Observed, Plugin, PluginRegistry, PluginStatus, RefusedStatus};
 use crate::runner::ToolRunner;
 use crate::services::rates::{RatePoint, Rates};
@@ -97,6 +97,17 @@ impl PluginManagementService {
         let plugin = self.registry.get_plugin(name)?;
         let _ = plugin.open().await;
         status(&plugin)
+    }
+
+    /// The plugins that are open, each with the generation that serves: its schemas are known, and those of no other.
+    pub fn open_builds(&self) -> Vec<(PluginName, Digest)> {
+        let plugins = self.registry.plugins();
+        let open = plugins.iter().filter_map(|plugin| {
+            let stable = plugin.stable()?;
+            stable.serving_now()?;
+            Some((plugin.name().clone(), stable.declaration().digest))
+        });
+        open.collect()
     }
 
     /// Takes a plugin back into service, and lets one that is held back for its crashes try again:

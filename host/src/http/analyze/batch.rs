@@ -12,7 +12,7 @@ use crate::error::CallError;
 use crate::http::Api;
 
 /// The most images of one batch.
-const MAX_IMAGES: usize = 1000;
+pub(in crate::http) const MAX_IMAGES: usize = 1000;
 
 /// What a batch comes down to.
 pub(in crate::http) struct Batch {

@@ -137,7 +137,8 @@ fn text(data: Map<String, Value>) -> String {
     Value::Object(data).to_string()
 }
 
-fn word(kind: JobEventKind) -> &'static str {
+/// What an event of a job is called.
+pub(in crate::http) fn word(kind: JobEventKind) -> &'static str {
     match kind {
         JobEventKind::Started => "started",
         JobEventKind::Progress => "progress",

@@ -20,13 +20,15 @@ use crate::names::PluginName;
 
 const PARAMETERS: [&str; 5] = ["status", "plugin", "kind", "limit", "cursor"];
 /// What there is, and what stands for it.
-const KINDS: [(&str, Option<Kind>); 3] = [
+pub(in crate::http) const KINDS: [(&str, Option<Kind>); 3] = [
     (record::kind(Kind::Submitted), Some(Kind::Submitted)),
     (record::kind(Kind::Analysis), Some(Kind::Analysis)),
     ("all", None),
 ];
-const LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 500;
+/// How many jobs a page has, where nobody says.
+pub(in crate::http) const LIMIT: u32 = 50;
+/// The most jobs of one page.
+pub(in crate::http) const MAX_LIMIT: u32 = 500;
 
 /// A list in the contract's form.
 #[derive(Serialize)]

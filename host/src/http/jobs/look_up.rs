@@ -19,7 +19,7 @@ use crate::jobs::Record;
 
 const PARAMETERS: [&str; 1] = ["wait"];
 /// The longest that an answer waits for the end of a job.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+pub(in crate::http) const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// `GET /v1/jobs/{id}`
 pub(in crate::http) async fn look_up(

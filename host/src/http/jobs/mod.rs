@@ -13,9 +13,10 @@ mod terms;
 
 pub(super) use act::{cancel, retry};
 pub(super) use batch::submit_batch;
-pub(super) use events::follow;
-pub(super) use list::list;
-pub(super) use look_up::look_up;
+pub(super) use events::{follow, word as event_word};
+pub(super) use list::{KINDS, LIMIT, MAX_LIMIT, list};
+pub(super) use look_up::{MAX_WAIT, look_up};
 pub(super) use record::timestamp;
 pub(super) use result::{attachment, result};
 pub(super) use submit::submit;
+pub(super) use terms::{MAX_ATTEMPTS, MAX_KEY, MAX_URL};

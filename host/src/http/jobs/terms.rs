@@ -13,11 +13,11 @@ use crate::services::Terms;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
-const MAX_KEY: usize = 255;
+pub(in crate::http) const MAX_KEY: usize = 255;
 /// The longest address, in bytes.
-const MAX_URL: usize = 2048;
+pub(in crate::http) const MAX_URL: usize = 2048;
 /// The most attempts that a submitter may ask for.
-const MAX_ATTEMPTS: u32 = 100;
+pub(in crate::http) const MAX_ATTEMPTS: u32 = 100;
 /// The most of a foreign text that is quoted.
 const MAX_QUOTE: usize = 64;
 

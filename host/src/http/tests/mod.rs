@@ -20,7 +20,9 @@ use crate::config::{self, Config, Overrides, PluginConfig, Sources};
 use crate::events::EventLog;
 use crate::jobs::{MemoryStore, Retention};
 use crate::names::{Accepts, Digest, PluginName};
-use crate::registry::{Declaration, Lifecycle, Plugin, PluginRegistry, RefusedStatus, Serving};
+use crate::registry::{
+    Declaration, Lifecycle, OpenPlugin, Plugin, PluginRegistry, RefusedStatus, Serving,
+};
 use crate::runner::{Pass, ToolRunner};
 use crate::services::rollout::Rollouts;
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
@@ -37,6 +39,7 @@ mod events;
 mod jobs;
 mod json;
 mod lanes;
+mod openapi;
 mod places;
 mod resources;
 mod server;
@@ -98,7 +101,17 @@ fn plugin_in(name: &str, lane: Arc<dyn Lane>) -> Arc<Plugin> {
 }
 
 fn plugin_with(name: &str, lane: Arc<dyn Lane>, config: PluginConfig) -> Arc<Plugin> {
-    let declaration = Declaration {
+    let open = move || std::future::ready(Ok(serving(Arc::clone(&lane)))).boxed();
+    Arc::new(Plugin::new(declaration(name), config, Box::new(open)))
+}
+
+fn plugin_opened(name: &str, open: OpenPlugin) -> Arc<Plugin> {
+    let config = PluginConfig::default();
+    Arc::new(Plugin::new(declaration(name), config, open))
+}
+
+fn declaration(name: &str) -> Declaration {
+    Declaration {
         name: PluginName::parse(name).unwrap(),
         version: semver::Version::new(1, 2, 3),
         description: "a double".to_owned(),
@@ -106,9 +119,7 @@ fn plugin_with(name: &str, lane: Arc<dyn Lane>, config: PluginConfig) -> Arc<Plu
         thread_safe: true,
         file: format!("lib{name}.so"),
         digest: Digest::new([7; 32]),
-    };
-    let open = move || std::future::ready(Ok(serving(Arc::clone(&lane)))).boxed();
-    Arc::new(Plugin::new(declaration, config, Box::new(open)))
+    }
 }
 
 fn serving(lane: Arc<dyn Lane>) -> Serving {
