@@ -12,7 +12,8 @@ use crate::loader::{ScanError, StagingError};
 pub(super) const HELP: &str = "\
 Exit codes:
   0   it worked
-  1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for
+  1   at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for,
+      or there is no such token, or one of that name already
   2   the command line is wrong, or a journal or a list of ids that it names
   69  the host cannot start: its address or its state folder is taken; or no daemon answers
   74  the results could not be written: the disk behind stdout is full, say
