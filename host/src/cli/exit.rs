@@ -13,7 +13,7 @@ const TABLE: [(Exit, &str); 7] = [
     (Exit::Success, "it worked"),
     (
         Exit::Failed,
-        "at least one picture could not be analysed, a job failed, or the daemon refused what it was asked for",
+        "at least one picture could not be analysed, a job failed, the daemon refused what it was asked for, or there is no such token, or one of that name already",
     ),
     (
         Exit::Usage,

@@ -96,7 +96,7 @@ impl Gated {
 
 /// A request for a route of the table, and no more than that.
 fn of(path: &str, method: Method) -> Request<Body> {
-    let uri = path.replace('{', "").replace('}', "");
+    let uri = path.replace(['{', '}'], "");
     let request = Request::builder().method(method).uri(uri);
     request.body(Body::empty()).unwrap()
 }
@@ -185,7 +185,7 @@ async fn ht_16_a_missing_or_wrong_token_is_401() {
         let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
         // Where none is needed, a wrong one is refused all the same.
         for path in ["/v1/plugins", "/healthz", "/v1/tokens"] {
-            let seen = Seen::of(gated.send(get(path), &[value.clone()]).await).await;
+            let seen = Seen::of(gated.send(get(path), std::slice::from_ref(&value)).await).await;
             let asked = format!("{path} with {value:?}: {}", seen.line());
             assert!(seen.line().starts_with("401 unauthorized: "), "{asked}");
             assert_eq!(seen.headers["www-authenticate"], "Bearer", "{asked}");
@@ -309,7 +309,12 @@ async fn tokens_are_made_listed_and_taken_away() {
     assert_eq!(made.headers["location"], format!("/v1/tokens/{id}"));
     assert!(token.starts_with(&format!("bhk_{id}_")));
     let value: HeaderValue = format!("Bearer {token}").parse().unwrap();
-    let seen = Seen::of(gated.send(get("/v1/access"), &[value.clone()]).await).await;
+    let seen = Seen::of(
+        gated
+            .send(get("/v1/access"), std::slice::from_ref(&value))
+            .await,
+    )
+    .await;
     assert_eq!(seen.body["role"], "operate", "it holds at once");
 
     let listed = gated.ask(get("/v1/tokens"), admin).await;
