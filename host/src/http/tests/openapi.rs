@@ -66,7 +66,7 @@ async fn every_route_is_documented_and_nothing_else_is() {
 async fn every_route_takes_the_verbs_that_are_documented() {
     let document = document(app()).await;
     for (path, verbs) in verbs_by_path(&document) {
-        let asked = path.replace('{', "").replace('}', "");
+        let asked = path.replace(['{', '}'], "");
         let request = Request::builder().method("TRACE").uri(&asked);
         let seen = ask(app(), request.body(Body::empty()).unwrap()).await;
         assert_eq!(seen.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
