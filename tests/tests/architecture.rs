@@ -196,6 +196,8 @@ const fn rule(text: &'static str, only_in: &'static [&'static str]) -> Rule {
 /// Where tasks, threads and processes begin: each is waited for, or ends with what it works for.
 const SPAWNING: &[&str] = &[
     "app.rs",
+    // What tells a service manager that the host lives ends with it.
+    "app/service.rs",
     // The watcher and who follows it end when the host stops.
     "app/watch.rs",
     // Threads that share the work of one command, which waits for them.

@@ -184,7 +184,7 @@ fn op_04_a_bad_configuration_is_refused_whole() {
         ),
         ("[server]\nlisten = 'here'", "`server.listen`"),
         ("[server]\nlisten = '0.0.0.0:80'", "`server.listen`"),
-        ("[server\n", "2"),
+        ("[server\n", "unclosed table"),
         ("[server.tls]\nkey = '/k.pem'", "`server.tls`"),
         (
             "[plugins.defaults]\nmemory = '1KiB'",
