@@ -115,7 +115,7 @@ export function show(root, [name]) {
     part('Latest errors', wrong.latest), happened ? part('Crashes', happened.element) : null, part('Generations', builds.element),
     part('Options and output', schemas), part('Facts', list), told ? part('Events', told.element) : null);
   root.append(heading, problem, body);
-  let [seenErrors, seenSchemas, stopped] = [null, '', false];
+  let [seenSchemas, stopped] = ['', false];
   const update = (plugin) => {
     body.hidden = false;
     showState(state, plugin.lifecycle);
@@ -125,7 +125,8 @@ export function show(root, [name]) {
     charts.update(plugin);
     builds.update(plugin);
     set(list, facts(plugin));
-    if (seenErrors !== (seenErrors = plugin.error_count)) wrong.load();
+    // Every time: the record of a call is written after its answer, and may come later than its count.
+    wrong.load();
     const both = JSON.stringify([plugin.options_schema, plugin.output_schema]);
     if (seenSchemas !== (seenSchemas = both)) {
       set(schemas, plugin.options_schema ? [describe('Options', plugin.options_schema), describe('Output', plugin.output_schema)] : h('p', { class: 'muted' }, 'They are known once it is opened.'));

@@ -138,7 +138,8 @@ async fn a_client_that_goes_away_leaves_the_server_as_it_was() {
         drop(server.send(format!("{head}{rest}")).await);
     }
     let close = "Host: localhost\r\nConnection: close\r\n\r\n";
-    let two = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\n{close}");
+    let two =
+        format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /no HTTP/1.1\r\n{close}");
     let answers = server.talk(two).await;
     check(&answers, "200", "HTTP/1.1 404");
 }
