@@ -117,6 +117,7 @@ fn furnish(place: &Path, folder: &Folder) {
         "bin",
         "target/release",
         "target/quickstart",
+        "host/packaging",
         "tests",
         "pics",
         "holiday",
@@ -141,6 +142,8 @@ fn furnish(place: &Path, folder: &Folder) {
     ] {
         fs::copy(pictures.join(picture), place.join(name)).unwrap();
     }
+    let example = workspace().join("host/packaging/bulkhead.toml");
+    fs::copy(example, place.join("bulkhead.toml")).unwrap();
     // An answer that is an error is one for the reader too.
     write_command(
         &place.join("bin/curl"),
@@ -150,8 +153,13 @@ fn furnish(place: &Path, folder: &Folder) {
         .iter()
         .map(|(name, said)| (format!("bin/{name}"), *said));
     // These are the two commands of the README: the first is tried by hand, the second runs this.
-    let commands =
-        ["tests/quickstart", "tests/run", "tests/long"].map(|name| (name.to_owned(), ""));
+    let commands = [
+        "tests/quickstart",
+        "tests/run",
+        "tests/long",
+        "host/packaging/build-deb",
+    ]
+    .map(|name| (name.to_owned(), ""));
     for (name, said) in stubs.chain(commands) {
         write_command(&place.join(name), &format!("printf '%s' '{said}'"));
     }
