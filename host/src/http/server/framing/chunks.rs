@@ -27,15 +27,17 @@ pub(super) enum Chunks {
     Ended,
 }
 
-/// What is no chunked body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+/// A byte that no chunked body has at its place.
+struct Bad;
 
 impl Chunks {
     pub(super) const START: Self = Self::Size(None);
 
-    /// How many of these bytes belong to the body, as far as it is one.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    /// How many of these bytes belong to the body.
+    ///
+    /// # Errors
+    /// Which of them shows that it is none.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, usize> {
         let mut at = 0;
         while at < bytes.len() && *self != Self::Ended {
             if let Self::Data(left) = *self {
@@ -46,14 +48,14 @@ impl Chunks {
                     left => Self::Data(left),
                 };
             } else {
-                *self = self.after(bytes[at])?;
+                *self = self.after(bytes[at]).map_err(|Bad| at)?;
                 at += 1;
             }
         }
         Ok(at)
     }
 
-    fn after(self, byte: u8) -> Result<Self, Broken> {
+    fn after(self, byte: u8) -> Result<Self, Bad> {
         Ok(match (self, byte) {
             (Self::Size(Some(size)), b'\r') | (Self::Extension(size), b'\r') => Self::SizeEnd(size),
             (Self::Size(Some(size)), b';' | b' ' | b'\t') => Self::Extension(size),
@@ -68,13 +70,13 @@ impl Chunks {
             (Self::Trailer, b'\r') => Self::TrailerEnd,
             (Self::TrailerEnd, b'\n') => Self::Line,
             (Self::Line | Self::Trailer, byte) if byte != b'\n' => Self::Trailer,
-            _ => return Err(Broken),
+            _ => return Err(Bad),
         })
     }
 }
 
-fn with_digit(size: u64, byte: u8) -> Result<u64, Broken> {
-    let digit = char::from(byte).to_digit(16).ok_or(Broken)?;
-    let size = size.checked_mul(16).ok_or(Broken)?;
+fn with_digit(size: u64, byte: u8) -> Result<u64, Bad> {
+    let digit = char::from(byte).to_digit(16).ok_or(Bad)?;
+    let size = size.checked_mul(16).ok_or(Bad)?;
     Ok(size | u64::from(digit))
 }

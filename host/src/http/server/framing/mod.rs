@@ -133,6 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.scanner.is_over() {
+            buffer.put_slice(self.scanner.owed());
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

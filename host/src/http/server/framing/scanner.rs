@@ -28,6 +28,7 @@ pub(super) struct Scanner {
     is_begun: bool,
     heads: u64,
     fault: Option<Fault>,
+    is_owing: bool,
 }
 
 impl Default for Scanner {
@@ -38,13 +39,16 @@ impl Default for Scanner {
             is_begun: false,
             heads: 0,
             fault: None,
+            is_owing: false,
         }
     }
 }
 
 impl Scanner {
     /// Looks at what has come, and says how much of it may go on to the parser. Where a head is at fault, the last of
-    /// these bytes is made one that the parser refuses: what came before is answered first, as ever.
+    /// these bytes is made one that the parser refuses: what came before is answered first, as ever. Where a chunked
+    /// body is at fault it is made the first half of a line's end, which the parser takes in every place or refuses; what
+    /// [owed](Self::owed) gives is no second half.
     pub(super) fn scan(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -70,10 +74,12 @@ impl Scanner {
                         self.end_body();
                         passed
                     }
-                    // The parser finds it by itself, and says what it is.
-                    Err(_) => {
+                    Err(bad) => {
+                        at += bad;
+                        bytes[at] = b'\r';
                         self.state = State::Over;
-                        return bytes.len();
+                        self.is_owing = true;
+                        return at + 1;
                     }
                 },
                 State::Over => return at,
@@ -90,6 +96,14 @@ impl Scanner {
     /// Whether nothing more is to reach the parser.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// What is still to reach the parser when all is over.
+    pub(super) fn owed(&mut self) -> &'static [u8] {
+        match std::mem::take(&mut self.is_owing) {
+            true => &[POISON],
+            false => &[],
+        }
     }
 
     /// What is wrong with the latest head.
@@ -185,7 +199,7 @@ mod tests {
         let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         fine(&get.repeat(3), 3);
         fine(&format!("\r\n{get}"), 1);
-        let length = "POST / HTTP/1.1\r\ncontent-LENGTH:\t 12 \r\n\r\nGET / \n HTTP\n";
+        let length = "POST / HTTP/1.1\r\ncontent-LENGTH:\t 13 \r\n\r\nGET / \n HTTP\n";
         fine(&format!("{length}{get}"), 2);
         let twice = "POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n\n\n";
         fine(&format!("{twice}{get}"), 2);
@@ -267,11 +281,12 @@ mod tests {
             "0\r\n\n",
             "0\r\n\ra",
         ] {
-            let bytes = format!("{head}{bad}");
+            let mut bytes = format!("{head}{bad}").into_bytes();
             let mut scanner = Scanner::default();
-            let mut whole = bytes.clone().into_bytes();
-            assert_eq!(scanner.scan(&mut whole), bytes.len());
+            assert_eq!(scanner.scan(&mut bytes), head.len() + bad.len());
             assert!(scanner.is_over(), "{bad:?}");
+            assert_eq!(bytes.last(), Some(&b'\r'), "{bad:?}");
+            assert_eq!((scanner.owed(), scanner.owed()), (&[0][..], &[][..]));
             assert_eq!(scanner.scan(&mut b"GET / HTTP/1.1\r\n".to_vec()), 0);
         }
     }
