@@ -228,7 +228,7 @@ async fn it_is_told_until_it_is_heard() {
     }
     assert_eq!(bodies[0], bodies[1]);
     assert_eq!(bodies[0], bodies[2]);
-    assert_eq!(log.lines_with("DEBUG callback delivered job=").len(), 1);
+    assert_eq!(log.lines_with("DEBUG callback delivered request=").len(), 1);
     let secret = base64_simd::STANDARD.encode_to_string(KEY);
     assert!(!log.text().contains(&secret) && !log.text().contains("webhook-signature"));
 }
@@ -247,7 +247,7 @@ async fn it_is_given_up_after_the_last_try() {
     let end = telling.end().await;
     let lines = log.lines_with("WARN");
     let warning = format!(
-        "WARN callback given up job={} attempt=2 error=\"answered 404\"",
+        "WARN callback given up request=\"r\" job={} plugin=\"fake\" attempt=2 error=\"answered 404\"",
         end.job
     );
     assert_eq!(lines, [warning]);
