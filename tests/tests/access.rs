@@ -188,8 +188,8 @@ fn jb_16_nobody_sees_the_jobs_of_others_but_operators() {
         ids.sort();
         ids
     };
-    assert_eq!(listed(&alice, "job"), [hers.clone()]);
-    assert_eq!(listed(&bob, "job"), [his.clone()]);
+    assert_eq!(listed(&alice, "job"), *std::slice::from_ref(&hers));
+    assert_eq!(listed(&bob, "job"), *std::slice::from_ref(&his));
     assert_eq!(listed(&operator, "job"), [hers.clone(), his.clone()]);
     assert_eq!(get(&daemon, &alice, "/v1/events").status, 403);
     assert_eq!(
@@ -210,7 +210,7 @@ fn jb_16_nobody_sees_the_jobs_of_others_but_operators() {
     wait::until("the analysis to be in the store", || {
         (listed(&alice, "analysis") == [analysis.clone()]).then_some(())
     });
-    assert_eq!(listed(&bob, "analysis"), [String::new(); 0]);
+    assert!(listed(&bob, "analysis").is_empty());
 }
 
 #[test]
