@@ -382,8 +382,8 @@ impl Checks<'_> {
             &form(&[("plugin", "broken")], 1),
             "503 plugin_unavailable",
         );
-        let wrong = form(&[("plugin", "tiny"), ("options", "[]")], 1);
-        self.check(route, path, &[FORM], &wrong, "422 invalid_options");
+        let wrong = form(&[("plugin", "tiny"), ("mime_type", "image/png")], 1);
+        self.check(route, path, &[FORM], &wrong, "422 image_mismatch");
         let large = form(&[("plugin", &"x".repeat(65 << 10))], 1);
         self.check(route, path, &[FORM], &large, "413 payload_too_large");
         self.json(route, &json!({}), "415 unsupported_media_type");
@@ -504,7 +504,7 @@ fn form(fields: &[(&str, &str)], images: usize) -> Vec<u8> {
     for number in 0..images {
         form += &format!(
             "--xx\r\nContent-Disposition: form-data; name=\"image\"; filename=\"{number}\"\r\n\
-             Content-Type: image/x-any\r\n\r\nsome image\r\n"
+             Content-Type: image/gif\r\n\r\nGIF89a\x01\0\x01\0\0\0\0;\r\n"
         );
     }
     (form + "--xx--\r\n").into_bytes()
