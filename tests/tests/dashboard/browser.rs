@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -83,15 +84,14 @@ impl Browser {
 
     /// Opens a page, and waits until it has begun.
     pub(crate) fn open(&self, url: &str) {
-        self.runtime.block_on(self.client.goto(url)).unwrap();
+        self.lead(|| self.client.goto(url));
         self.until("document.documentElement.dataset.ready === 'yes'");
     }
 
     /// What an expression of the page's language comes to.
     pub(crate) fn eval(&self, expression: &str) -> Value {
         let script = format!("return ({expression});");
-        let answer = self.client.execute(&script, Vec::new());
-        self.runtime.block_on(answer).unwrap()
+        self.lead(|| self.client.execute(&script, Vec::new()))
     }
 
     /// Waits until an expression holds, and gives what it came to.
@@ -121,19 +121,19 @@ impl Browser {
     /// Presses what is found first.
     pub(crate) fn click(&self, selector: &str) {
         let element = self.find(selector);
-        self.runtime.block_on(element.click()).unwrap();
+        self.lead(|| element.click());
     }
 
     /// Types into what is found first, or chooses a file by its path.
     pub(crate) fn fill(&self, selector: &str, text: &str) {
         let element = self.find(selector);
-        self.runtime.block_on(element.send_keys(text)).unwrap();
+        self.lead(|| element.send_keys(text));
     }
 
     /// Takes the text out of a field, and types another.
     pub(crate) fn refill(&self, selector: &str, text: &str) {
         let element = self.find(selector);
-        self.runtime.block_on(element.clear()).unwrap();
+        self.lead(|| element.clear());
         self.fill(selector, text);
     }
 
@@ -210,10 +210,20 @@ impl Browser {
         self.command("Emulation.setDeviceMetricsOverride", &screen);
     }
 
+    /// Has the driver do something; once more where it hung up on a connection just when that was to be used again.
+    fn lead<T, F: Future<Output = Result<T, CmdError>>>(&self, order: impl Fn() -> F) -> T {
+        let mut done = self.runtime.block_on(order());
+        if let Err(CmdError::FailedC(_)) = done {
+            done = self.runtime.block_on(order());
+        }
+        done.unwrap()
+    }
+
     fn find(&self, selector: &str) -> fantoccini::elements::Element {
-        let waited = self.client.wait().at_most(LIMIT);
-        let found = waited.for_element(Locator::Css(selector));
-        self.runtime.block_on(found).unwrap()
+        self.lead(|| {
+            let waited = self.client.wait().at_most(LIMIT);
+            waited.for_element(Locator::Css(selector))
+        })
     }
 
     fn log(&self, name: &str) -> Vec<Value> {
