@@ -201,6 +201,8 @@ const SPAWNING: &[&str] = &[
     // The watcher and who follows it end when the host stops.
     "app/watch.rs",
     // Threads that share the work of one command, which waits for them.
+    "cli/bench/local.rs",
+    "cli/bench/remote.rs",
     "cli/jobs/crew.rs",
     // The daemon as a whole runs beside the main thread, which waits for signals.
     "cli/serve.rs",
@@ -334,7 +336,10 @@ const HOST: &[Rule] = &[
     rule("spawn_blocking(", BLOCKING),
     rule("spawn_local(", &[]),
     rule("thread::Builder", THREADS),
-    rule("thread::scope", &["cli/jobs/crew.rs"]),
+    rule(
+        "thread::scope",
+        &["cli/bench/remote.rs", "cli/jobs/crew.rs"],
+    ),
     rule("Command::new(", PROCESSES),
 ];
 

@@ -142,6 +142,7 @@ fn furnish(place: &Path, folder: &Folder) {
     ] {
         fs::copy(pictures.join(picture), place.join(name)).unwrap();
     }
+    fs::copy(fixture("phash"), place.join("phash.so")).unwrap();
     let example = workspace().join("host/packaging/bulkhead.toml");
     fs::copy(example, place.join("bulkhead.toml")).unwrap();
     // An answer that is an error is one for the reader too.

@@ -9,7 +9,12 @@ use super::super::status;
 use crate::error::Code;
 
 /// What can happen to every request.
-const ANYWHERE: [Code; 2] = [Code::Forbidden, Code::Internal];
+const ANYWHERE: [Code; 4] = [
+    Code::Unauthorized,
+    Code::Forbidden,
+    Code::RateLimited,
+    Code::Internal,
+];
 
 /// One route under one verb.
 pub(super) struct Operation {

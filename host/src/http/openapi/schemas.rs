@@ -22,7 +22,15 @@ const LIFECYCLES: [Lifecycle; 6] = [
 
 /// All that do not depend on the plugins.
 pub(super) fn all() -> Map<String, Value> {
-    let groups = [errors(), plugins(), jobs(), events(), health()];
+    let groups = [
+        errors(),
+        plugins(),
+        jobs(),
+        events(),
+        health(),
+        host(),
+        super::paths::access_schemas(),
+    ];
     let groups = groups.into_iter().filter_map(|group| match group {
         Value::Object(group) => Some(group),
         _ => None,
@@ -225,6 +233,7 @@ fn jobs() -> Value {
         "image_bytes": count("Of the image."),
         "callback": or_null(reference("Callback")),
         "attachments?": list(reference("StoredAttachment")),
+        "_internal?": any_object("What helps an operator, and nobody else sees: `traceback`."),
     });
     json!({
         "JobId": { "type": "string", "format": "uuid", "description": "A UUIDv7." },
@@ -292,6 +301,28 @@ fn events() -> Value {
             "required": ["job", "time"],
         },
         "JobEventKind": words(job.map(super::super::jobs::event_word)),
+    })
+}
+
+fn host() -> Value {
+    json!({
+        "Host": object("The host.", json!({
+            "version": text("Of the program."),
+            "started_at": time("When it started."),
+            "uptime_s": count("For how long it is up, in seconds."),
+        })),
+        "History": object("How many calls a plugin has had of late.", json!({
+            "interval_s": count("From one point to the next, in seconds."),
+            "points": list(reference("HistoryPoint")),
+        })),
+        "HistoryPoint": object("One interval.", json!({
+            "time": time("When it ended."),
+            "calls": count("Calls that ended in it."),
+            "errors": count("Those of them that gave an error."),
+            "p50_ms": or_null(milliseconds()),
+            "p99_ms": or_null(milliseconds()),
+            "in_flight": count("Calls that ran when it ended."),
+        })),
     })
 }
 

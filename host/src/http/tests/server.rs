@@ -178,7 +178,7 @@ async fn connections_are_counted_by_what_became_of_them() {
     check(&server.talk("\0\r\n\r\n").await, "400", "malformed_request");
     assert_eq!(server.talk("").await, "");
     assert_eq!(server.talk("GET /").await, "");
-    let fine = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let fine = "GET /none HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     check(&server.talk(fine).await, "404", "");
     let stats = Arc::clone(&server.stats);
     server.stopped().await;

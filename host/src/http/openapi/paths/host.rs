@@ -71,6 +71,52 @@ pub(super) fn ready() -> Operation {
         .open_to_all()
 }
 
+pub(super) fn look_up() -> Operation {
+    Operation::new(
+        TAG,
+        "host",
+        "Which version the host is of, and how long it is up",
+    )
+    .answers(200, "That.", json_of("Host"))
+}
+
+pub(super) fn metrics() -> Operation {
+    let text = json!({ "schema": { "type": "string" } });
+    let content = json!({ "application/openmetrics-text": text, "text/plain": text });
+    Operation::new(TAG, "metrics", "Numbers for Prometheus").answers(
+        200,
+        "OpenMetrics, or Prometheus's own form for who asks for that.",
+        content,
+    )
+}
+
+pub(super) fn page() -> Operation {
+    let content = json!({ "text/html": { "schema": { "type": "string" } } });
+    Operation::new(DOCS, "dashboard", "The dashboard")
+        .takes(has_it())
+        .answers(200, "A page that needs nothing from elsewhere.", content)
+        .answers(304, "It is as it was.", serde_json::Value::Null)
+        .open_to_all()
+}
+
+pub(super) fn asset() -> Operation {
+    let text = json!({ "schema": { "type": "string" } });
+    let content = json!({ "text/javascript": text, "text/css": text, "image/svg+xml": text });
+    let name = json!({ "type": "string" });
+    Operation::new(DOCS, "dashboard_asset", "What the dashboard is made of")
+        .takes(in_path("name", name, "Its name."))
+        .takes(has_it())
+        .answers(200, "The file.", content)
+        .answers(304, "It is as it was.", serde_json::Value::Null)
+        .fails(&[Code::MalformedRequest, Code::NotFound])
+        .open_to_all()
+}
+
+fn has_it() -> serde_json::Value {
+    let tags = json!({ "type": "string" });
+    in_header("If-None-Match", tags, "What the browser has.")
+}
+
 pub(super) fn openapi() -> Operation {
     let content = json!({ "application/json": { "schema": { "type": "object" } } });
     Operation::new(
@@ -78,6 +124,7 @@ pub(super) fn openapi() -> Operation {
         "openapi",
         "This document, with the schemas of the plugins that are open",
     )
+    .says("Who needs a token and shows none gets it without the plugins.")
     .answers(200, "OpenAPI 3.1.", content)
     .open_to_all()
 }

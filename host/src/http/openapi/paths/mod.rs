@@ -1,5 +1,6 @@
 //! Every route under every verb, with what the document says of it. A test holds it against the router.
 
+mod access;
 mod analyze;
 mod host;
 mod jobs;
@@ -7,6 +8,7 @@ mod plugins;
 
 use super::operation::Operation;
 
+pub(super) use access::schemas as access_schemas;
 pub(super) use analyze::request;
 pub(super) use jobs::wishes;
 
@@ -31,19 +33,29 @@ pub(super) const ALL: &[Row] = &[
     ("/v1/plugins/{name}/disable", "post", plugins::disable),
     ("/v1/plugins/{name}/reload", "post", plugins::reload),
     ("/v1/plugins/{name}/rollback", "post", plugins::rollback),
+    ("/v1/plugins/{name}/history", "get", plugins::history),
     ("/v1/events", "get", host::events),
+    ("/v1/access", "get", access::myself),
+    ("/v1/tokens", "get", access::list),
+    ("/v1/tokens", "post", access::create),
+    ("/v1/tokens/{id}", "delete", access::revoke),
+    ("/v1/host", "get", host::look_up),
+    ("/", "get", host::page),
+    ("/assets/{name}", "get", host::asset),
     ("/healthz", "get", host::alive),
     ("/readyz", "get", host::ready),
+    ("/metrics", "get", host::metrics),
     ("/openapi.json", "get", host::openapi),
     ("/docs", "get", host::docs),
     ("/docs/{file}", "get", host::docs_file),
 ];
 
 /// The groups that they stand in.
-pub(super) const TAGS: [(&str, &str); 5] = [
+pub(super) const TAGS: [(&str, &str); 6] = [
     (analyze::TAG, "Run a plugin now."),
     (jobs::TAG, "Calls that are kept."),
     (plugins::TAG, "Look at plugins, and act on them."),
+    (access::TAG, "Who may use the host."),
     (host::TAG, "How the host is, and what happens in it."),
     (host::DOCS, "This document."),
 ];

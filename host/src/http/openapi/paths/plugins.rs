@@ -46,6 +46,19 @@ pub(super) fn rollback() -> Operation {
     )
 }
 
+pub(super) fn history() -> Operation {
+    let name = in_path("name", reference("PluginName"), "The plugin's name.");
+    Operation::new(
+        TAG,
+        "plugin_history",
+        "How many calls a plugin has had of late",
+    )
+    .says("A point for each interval of the last ten minutes, the newest last.")
+    .takes(name)
+    .answers(200, "The points.", json_of("History"))
+    .fails(&[Code::MalformedRequest, Code::PluginNotFound])
+}
+
 fn of_one(id: &'static str, summary: &'static str) -> Operation {
     let name = in_path("name", reference("PluginName"), "The plugin's name.");
     Operation::new(TAG, id, summary)
