@@ -194,7 +194,7 @@ fn op_04_a_bad_configuration_is_refused_whole() {
             "[jobs.callbacks]\nsecret = 'hunter2'",
             "`jobs.callbacks.secret`",
         ),
-        ("\u{0}", "1:1"),
+        ("\u{0}", "1:2"),
         ("[log]\nlevel = 'inof'", "`log.level`"),
     ] {
         let place = Place::new(file);

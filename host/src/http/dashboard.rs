@@ -40,7 +40,10 @@ fn answer(asset: &'static Asset, asked: &HeaderMap) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     if has_it(asset, asked) {
-        return (StatusCode::NOT_MODIFIED, head, Body::empty()).into_response();
+        let mut answer = (StatusCode::NOT_MODIFIED, head, Body::empty()).into_response();
+        // Of what is not there.
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        return answer;
     }
     (head, asset.text).into_response()
 }

@@ -28,12 +28,12 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let wanted = read(&uri)?;
-    let log = api.services.events;
+    let log = Arc::clone(&api.services.events);
     let resumed = sse::last_event_id(&headers)?.or(wanted.cursor);
     let reader = Reader {
         cursor: resumed.unwrap_or_else(|| log.end()),
         log,
-        state: api.services.state,
+        state: Arc::clone(&api.services.state),
         filter: wanted.filter,
         pending: Vec::new().into_iter(),
         greets: true,

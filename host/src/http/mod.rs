@@ -27,6 +27,7 @@ mod stats;
 mod status;
 mod tokens;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,12 +96,22 @@ pub struct EdgeSettings {
     pub compression: bool,
 }
 
-/// All that handlers share.
+/// All that handlers share: one count for each request to raise, and not one for each service.
 #[derive(Clone)]
-struct Api {
+struct Api(Arc<Shared>);
+
+struct Shared {
     services: Services,
     limits: HttpLimits,
-    openapi: Arc<openapi::Kept>,
+    openapi: openapi::Kept,
+}
+
+impl Deref for Api {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// Every route there is.
@@ -138,11 +149,11 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
     let routes = routes
         .route_layer(middleware::from_fn(access::permit))
         .route_layer(middleware::from_fn(route::note));
-    let api = Api {
+    let api = Api(Arc::new(Shared {
         services,
         limits,
-        openapi: Arc::default(),
-    };
+        openapi: openapi::Kept::default(),
+    }));
     guarded(routes.with_state(api), guards)
 }
 

@@ -49,7 +49,7 @@ pub(in crate::http) async fn follow(
         job: record.id,
         first,
         follower,
-        state: api.services.state,
+        state: Arc::clone(&api.services.state),
         greets: true,
     };
     let frames = stream::unfold(reader, async |mut reader| {
