@@ -1,5 +1,10 @@
 //! HTTP/2 on plain connections, by clients that know that it is spoken.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failure in here is a failed test, which says the line"
+)]
+
 use std::time::Duration;
 
 use bulkhead_tests::daemon::Daemon;

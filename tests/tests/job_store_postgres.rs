@@ -307,8 +307,9 @@ impl Holder {
         let mut psql = psql.unwrap();
         let stdin = psql.stdin.as_mut().unwrap();
         stdin.write_all(b"SELECT pg_advisory_lock(7);\n").unwrap();
-        let locks =
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted";
+        // Another test may hold the same in a database of its own.
+        let locks = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database \
+                     WHERE datname = current_database() AND locktype = 'advisory' AND objid = 7 AND granted";
         wait::until("the lock", || (query(url, locks) == "1").then_some(()));
         Self(psql)
     }
