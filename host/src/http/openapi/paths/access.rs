@@ -82,7 +82,7 @@ pub(in super::super) fn schemas() -> serde_json::Value {
             "type": "object",
             "description": "What a token is to be.",
             "properties": {
-                "name": { "type": "string", "description": "1 to 64 of `a-z 0-9 -`, first a letter.", "pattern": "^[a-z][a-z0-9-]{0,63}$" },
+                "name": { "type": "string", "description": "One line, without spaces round it.", "minLength": 1, "maxLength": 64 },
                 "role": reference("Role"),
                 "expires_in": or_null(json!({ "type": "string", "description": "A duration.", "examples": ["90d", "12h"] })),
                 "rate": or_null(json!({ "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 })),
