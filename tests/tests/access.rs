@@ -118,6 +118,25 @@ fn ht_16_and_ht_17_who_has_no_token_gets_nowhere_and_no_log_floods() {
     assert!(!daemon.log().contains(&token[17..]));
 }
 
+/// The interface is no secret; which plugins there are is.
+#[test]
+fn the_document_has_no_plugins_for_who_has_no_token() {
+    let bench = Bench::new();
+    let token = bench.create("me", "analyze");
+    let daemon = bench.start();
+    assert_eq!(get(&daemon, &token, "/v1/plugins/steps").status, 200);
+    let (known, nobody) = (
+        get(&daemon, &token, "/openapi.json"),
+        daemon.get("/openapi.json"),
+    );
+    assert_eq!((known.status, nobody.status), (200, 200));
+    assert_eq!(known.body["paths"], nobody.body["paths"]);
+    let has =
+        |answer: &Answer| answer.body["components"]["schemas"]["plugin.steps.Options"].is_object();
+    assert!(has(&known));
+    assert!(!has(&nobody) && !nobody.body.to_string().contains("steps"));
+}
+
 #[test]
 fn tokens_come_and_go_while_a_daemon_runs() {
     let bench = Bench::new();

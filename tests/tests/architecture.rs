@@ -246,6 +246,8 @@ const SPAWNING: &[&str] = &[
 
 /// Where work goes to threads that may block.
 const BLOCKING: &[&str] = &[
+    // A certificate is read again.
+    "cli/serve.rs",
     // The file of the jobs is opened, checked and brought up to date.
     "app/jobs.rs",
     // What is left of traces is sent when the host stops.

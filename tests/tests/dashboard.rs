@@ -56,13 +56,6 @@ impl Scene {
 
 const SEND: &str = ".try form button[type=submit]";
 
-/// What the console may say: an access of everybody is told by a route that is not there.
-fn complaints(browser: &Browser) -> Vec<String> {
-    let mut console = browser.console();
-    console.retain(|it| !it.contains("/v1/access"));
-    console
-}
-
 /// What a page's own address may ask for.
 fn assert_asks_nobody_else(scene: &Scene) {
     let own = format!("http://{}/", scene.daemon.address());
@@ -109,7 +102,7 @@ fn every_page_loads_without_complaint_and_asks_nobody_else() {
         scene.open(route);
         browser.until_text("main", shown);
     }
-    assert_eq!(complaints(browser), Vec::<String>::new());
+    assert_eq!(browser.console(), Vec::<String>::new());
     assert_asks_nobody_else(&scene);
 }
 
@@ -234,7 +227,7 @@ fn corners_are_drawn_where_the_plugin_says_they_are() {
     );
     browser.until_text(".drawn li", "https://example.org/bulkhead?ticket=4711");
     browser.until_text("pre.curl", "plugin=qr");
-    assert_eq!(complaints(browser), Vec::<String>::new());
+    assert_eq!(browser.console(), Vec::<String>::new());
 }
 
 #[test]
@@ -257,7 +250,7 @@ fn colours_are_swatches_and_attachments_are_pictures() {
     scene.choose("coffee.png");
     browser.click(SEND);
     browser.until("document.querySelector('.attachment img')?.naturalWidth === 256");
-    assert_eq!(complaints(browser), Vec::<String>::new());
+    assert_eq!(browser.console(), Vec::<String>::new());
 }
 
 #[test]
@@ -354,7 +347,7 @@ fn texts_of_others_are_inert() {
     let job = scene.daemon.get("/v1/jobs?kind=all&status=FAILED").body["items"][0]["id"].clone();
     check(&format!("jobs/{}", job.as_str().unwrap()), ".failure");
     check("plugins/%3Cimg%20src=x%20onerror=window.pwned=1%3E", "h1");
-    let mut complaints = complaints(&scene.browser);
+    let mut complaints = scene.browser.console();
     // Of the plugin that is not served.
     complaints.retain(|it| !it.contains("/v1/plugins/%3Cimg"));
     assert_eq!(complaints, Vec::<String>::new());

@@ -136,8 +136,9 @@ async fn reload(
         asking.asked().await;
         info!("asked to reload: settings, folder and certificate are read again");
         service.reloading();
-        if let Some(tls) = tls {
-            tls.renew();
+        if let Some(tls) = tls.cloned() {
+            // Two files are read. What comes of it is told where it happens.
+            let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
         }
         // What comes of it is told where it happens.
         let _ = plugins.reload_all().await;

@@ -36,8 +36,6 @@ fn answer(asset: &'static Asset, asked: &HeaderMap) -> Response {
         (header::CONTENT_TYPE, asset.media_type),
         (header::ETAG, asset.tag.as_str()),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
     ];
     if has_it(asset, asked) {
         let mut answer = (StatusCode::NOT_MODIFIED, head, Body::empty()).into_response();
