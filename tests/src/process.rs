@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::wait;
+
 /// A process, by its id. It may have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process(pub i32);
@@ -98,6 +100,15 @@ impl Process {
     /// Sends it a signal; it may have ended already.
     pub fn signal(self, signal: Signal) {
         let _ = kill_process(Pid::from_raw(self.0).expect("a process has an id"), signal);
+    }
+
+    /// Has it stand still, all its threads: the first to hear of the signal tells the others.
+    pub fn stop(self) {
+        self.signal(Signal::STOP);
+        wait::until("it to stand still", || {
+            let state = self.field("State")?;
+            state.starts_with('T').then_some(())
+        });
     }
 
     fn family(self) -> (Vec<Self>, Vec<Self>) {

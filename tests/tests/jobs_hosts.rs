@@ -209,14 +209,14 @@ fn a_host_that_stood_still_comes_too_late() {
     let job = first.submitted("steps", &shared.gated("long"));
     shared.until_begun("long", 1);
     let second = shared.host(STEPS);
-    first.process().signal(Signal::STOP);
+    first.process().stop();
     shared.until_begun("long", 2);
     let workers: Vec<_> = shared.notes().iter().map(|note| note.process).collect();
     let [stale, fresh] = workers[..] else {
         panic!("{workers:?}")
     };
     // The earlier one comes to its end first, and has its host say so.
-    fresh.signal(Signal::STOP);
+    fresh.stop();
     shared.open_gate();
     wait::until("the earlier attempt to end", || {
         shared.workers().contains(&stale).then_some(())

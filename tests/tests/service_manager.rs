@@ -66,7 +66,7 @@ fn a_watchdog_is_fed_by_what_serves_the_calls() {
         .filter(|_| manager.next().starts_with("WATCHDOG=1"))
         .count();
     assert!(beats >= 15, "{beats} of 20");
-    daemon.process().signal(Signal::STOP);
+    daemon.process().stop();
     // What was on its way is not counted.
     manager.rest();
     thread::sleep(Duration::from_millis(700));

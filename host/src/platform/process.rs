@@ -219,7 +219,7 @@ impl Peek {
         self.0.is_none()
     }
 
-    /// Reads what is there, 0 bytes at the end.
+    /// Reads what the runtime knows to be there, 0 bytes at the end: for whoever was told that there is something.
     ///
     /// # Errors
     /// `WouldBlock` where there is nothing, or no way.
@@ -229,12 +229,31 @@ impl Peek {
         pipe.try_read(buffer)
     }
 
+    /// Reads what is there at this moment, 0 bytes at the end. The runtime, when it is busy, hears of it only later.
+    ///
+    /// # Errors
+    /// `WouldBlock` where there is nothing, or no way.
+    #[cfg(target_os = "linux")]
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let pipe = self.0.as_ref().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(rustix::io::read(pipe, buffer)?)
+    }
+
     /// There is no way.
     ///
     /// # Errors
     /// `WouldBlock`.
     #[cfg(not(target_os = "linux"))]
     pub fn try_read(&self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// There is no way.
+    ///
+    /// # Errors
+    /// `WouldBlock`.
+    #[cfg(not(target_os = "linux"))]
+    pub fn read_now(&self, _: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 }

@@ -113,7 +113,7 @@ impl Printed {
         // Bounded: threads of the plugin may print on for ever.
         for _ in 0..32 {
             let mut lines = self.lock();
-            match self.peek.try_read(&mut buffer) {
+            match self.peek.read_now(&mut buffer) {
                 Ok(read @ 1..) => lines.take(&buffer[..read]),
                 Ok(0) | Err(_) => return,
             }
