@@ -5,16 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 
 pub use crate::access::{Caller, Role};
 
-use super::answer::{Failure, Inside};
+use super::answer::Inside;
 use super::{Api, ROLES};
 use crate::access::{Access, Shown};
 use crate::error::CallError;
@@ -28,44 +27,29 @@ pub(super) enum Needs {
     Role(Role),
 }
 
-/// Finds out who calls: a [`Caller`] in the request's extensions, none where it is nobody that is known.
+/// Finds out who calls: none where it is nobody that is known.
+///
+/// # Errors
+/// Whatever it shows is no token, or not for this address.
 pub(super) async fn identify(
-    State(gate): State<Arc<Access>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let (shown, peer) = (shown(request.headers()), peer(&request));
+    gate: &Arc<Access>,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<Option<Caller>, CallError> {
+    let shown = shown(headers);
     if gate.is_due(&shown) {
-        let gate = Arc::clone(&gate);
+        let gate = Arc::clone(gate);
         // Whatever becomes of it, those that are known still hold.
         let _ = tokio::task::spawn_blocking(move || gate.look()).await;
     }
-    let caller = match gate.admit(&shown, peer) {
-        Ok(caller) => caller,
-        Err(refused) => return Failure::from(refused).into_response(),
-    };
-    let may_see_inside = caller.as_ref().is_some_and(sees_inside);
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(caller);
-    }
-    let answer = next.run(request).await;
-    if may_see_inside {
-        return with_inside(answer).await;
-    }
-    answer
+    gate.admit(&shown, peer)
 }
 
-/// Lets through whom the table of routes admits.
-pub(super) async fn permit(path: MatchedPath, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>();
-    match judge(path.as_str(), caller) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => Failure::from(refused).into_response(),
-    }
-}
-
-/// A route that the table does not have is for nobody.
-fn judge(path: &str, caller: Option<&Caller>) -> Result<(), CallError> {
+/// Whether the table of routes admits `caller`. A route that it does not have is for nobody.
+///
+/// # Errors
+/// `unauthorized` for nobody that is known; `missing_role`.
+pub(super) fn judge(path: &str, caller: Option<&Caller>) -> Result<(), CallError> {
     let row = ROLES.iter().find(|(known, _)| *known == path);
     let no_row = || CallError::internal(format!("the route `{path}` has no role"));
     let (_, needs) = row.ok_or_else(no_row)?;
@@ -86,7 +70,7 @@ fn judge(path: &str, caller: Option<&Caller>) -> Result<(), CallError> {
 }
 
 /// An address, unless the request came by a socket of this machine.
-fn peer(request: &Request) -> Option<IpAddr> {
+pub(super) fn peer(request: &Request) -> Option<IpAddr> {
     let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
     info.map(|ConnectInfo(peer)| peer.ip())
 }
@@ -110,12 +94,12 @@ fn shown(headers: &HeaderMap) -> Shown<'_> {
 
 /// Only who has shown a token for it: an answer on tokenless loopback waits for no names of functions. The job's
 /// record has them.
-fn sees_inside(caller: &Caller) -> bool {
+pub(super) fn sees_inside(caller: &Caller) -> bool {
     caller.operates() && caller.owner.is_some()
 }
 
 /// An error with what only operators see.
-async fn with_inside(mut answer: Response) -> Response {
+pub(super) async fn with_inside(mut answer: Response) -> Response {
     let Some(Inside(envelope)) = answer.extensions_mut().remove() else {
         return answer;
     };

@@ -6,9 +6,8 @@ use std::convert::Infallible;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
-use axum::middleware::Next;
 use axum::response::Response;
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 use tower_http::CompressionLevel;
 use tower_http::compression::Compression;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -16,23 +15,25 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 /// Fewer bytes go out in one packet anyway.
 const MIN: u64 = 1024;
 
-pub(super) async fn where_asked(request: Request, next: Next) -> Response {
-    if !is_asked(request.headers()) {
-        return next.run(request).await;
-    }
-    let compressing = Compression::new(next)
+/// Has `next` answer a request, and packs the answer where that is worth it.
+pub(super) async fn compressed<F>(request: Request, next: impl FnMut(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let mut next = next;
+    let answering = service_fn(|request| {
+        let answer = next(request);
+        async { Ok::<_, Infallible>(answer.await) }
+    });
+    let compressing = Compression::new(answering)
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(MIN).and(is_text));
-    match compressing.oneshot(request).await {
-        Ok(answer) => answer.map(Body::new),
-        Err(never) => {
-            let never: Infallible = never;
-            match never {}
-        }
-    }
+    let Ok(answer) = compressing.oneshot(request).await;
+    answer.map(Body::new)
 }
 
-fn is_asked(headers: &HeaderMap) -> bool {
+/// Whether the client takes what is packed.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(header::ACCEPT_ENCODING).iter();
     encodings.any(|value| {
         let mut names = value.as_bytes().split(|byte| *byte == b',');

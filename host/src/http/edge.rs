@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{HttpBody, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tracing::{debug, error};
@@ -33,7 +32,6 @@ struct Asked {
 }
 
 /// What is kept of every request.
-#[derive(Clone)]
 pub(super) struct Watch {
     requests: Arc<RequestStats>,
     tracer: Tracer,
@@ -48,12 +46,15 @@ impl Watch {
     }
 }
 
-/// The outermost layer.
-pub(super) async fn surround(
-    State(watch): State<Watch>,
+/// Has `next` answer a request, whatever it does.
+pub(super) async fn surround<F>(
+    watch: &Watch,
     mut request: Request,
-    next: Next,
-) -> Response {
+    next: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let began = Instant::now();
     let trace = watch.tracer.begin(trace_parent(request.headers()));
     let span = trace.as_ref().map(|trace| trace.open(SpanKind::Server));
@@ -67,7 +68,9 @@ pub(super) async fn surround(
     let noted = Noted::default();
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(noted.clone());
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(async { next(request).await })
+        .catch_unwind()
+        .await;
     let answer = answered.unwrap_or_else(|payload| panicked(&*payload));
     let mut answer = enveloped(answer, &asked).await;
     tell_fault(&mut answer, &id);
@@ -77,7 +80,7 @@ pub(super) async fn surround(
         bytes: answer.body().size_hint().exact(),
         took: began.elapsed(),
     };
-    tell(&watch, &asked, &id, noted.route(), told);
+    tell(watch, &asked, &id, noted.route(), told);
     if let Some(span) = span {
         end(&span, &asked, &id, noted.route(), told.status);
     }

@@ -1,9 +1,6 @@
 //! The headers that keep a browser from doing with an answer what nobody meant. What a route says itself stands.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::HttpLimits;
 
@@ -37,14 +34,8 @@ const PAGES: [(HeaderName, &str); 5] = [
 const ENCRYPTED: [(HeaderName, &str); 1] =
     [(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")];
 
-/// Adds them to every answer.
-pub(super) async fn secure(
-    State(limits): State<HttpLimits>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut answer = next.run(request).await;
-    let headers = answer.headers_mut();
+/// Adds them to the headers of an answer.
+pub(super) fn secure(limits: HttpLimits, headers: &mut HeaderMap) {
     add(headers, &ALWAYS);
     if is_page(headers) {
         add(headers, &PAGES);
@@ -52,7 +43,6 @@ pub(super) async fn secure(
     if limits.tls {
         add(headers, &ENCRYPTED);
     }
-    answer
 }
 
 fn add(headers: &mut HeaderMap, more: &[(HeaderName, &'static str)]) {

@@ -9,6 +9,7 @@ mod dashboard;
 mod docs;
 mod edge;
 mod events;
+mod guarded;
 mod headers;
 mod health;
 mod host;
@@ -35,11 +36,14 @@ use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 
 use access::{Needs, Role};
+pub use guarded::Guarded;
+use guarded::Guards;
 pub use health::ServerState;
 pub use origin::OwnNames;
 pub use requests::RequestStats;
 pub use server::{
-    CertificateFiles, ListenError, Listeners, Places, ServerLimits, Shutdown, Tls, TlsError, serve,
+    CertificateFiles, ListenError, Listeners, Places, Routes, ServerLimits, Shutdown, Tls,
+    TlsError, serve,
 };
 pub use stats::{EdgeCounts, EdgeStats};
 
@@ -114,8 +118,8 @@ impl Deref for Api {
     }
 }
 
-/// Every route there is.
-pub fn router(services: Services, limits: HttpLimits) -> Router {
+/// Every route there is, and what stands round them.
+pub fn router(services: Services, limits: HttpLimits) -> Guarded {
     let routes = Router::new()
         .route("/v1/analyze", post(analyze::analyze))
         .route("/v1/jobs", get(jobs::list).post(jobs::submit))
@@ -146,15 +150,13 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file));
     let guards = Guards::of(&services, limits);
-    let routes = routes
-        .route_layer(middleware::from_fn(access::permit))
-        .route_layer(middleware::from_fn(route::note));
+    let routes = routes.route_layer(middleware::from_fn(route::enter));
     let api = Api(Arc::new(Shared {
         services,
         limits,
         openapi: openapi::Kept::default(),
     }));
-    guarded(routes.with_state(api), guards)
+    guards.round(routes.with_state(api))
 }
 
 /// The role that each route needs, whatever the verb. A route without a row is for nobody.
@@ -192,49 +194,6 @@ const ROLES: &[(&str, Needs)] = &[
 const ANALYZE: Needs = Needs::Role(Role::Analyze);
 const OPERATE: Needs = Needs::Role(Role::Operate);
 const ADMIN: Needs = Needs::Role(Role::Admin);
-
-/// What stands round all routes.
-struct Guards {
-    watch: edge::Watch,
-    gate: Arc<Access>,
-    settings: EdgeSettings,
-    limits: HttpLimits,
-}
-
-impl Guards {
-    fn of(services: &Services, limits: HttpLimits) -> Self {
-        Self {
-            watch: edge::Watch::of(services),
-            gate: Arc::clone(&services.access),
-            settings: services.settings.clone(),
-            limits,
-        }
-    }
-}
-
-/// What goes round all routes, the outermost last. They stand behind a fallback, because a layer of
-/// their own would not see the `Allow` that a wrong verb is answered with.
-fn guarded(routes: Router, guards: Guards) -> Router {
-    let mut routes = Router::new()
-        .fallback_service(routes)
-        .layer(middleware::from_fn_with_state(
-            guards.gate,
-            access::identify,
-        ));
-    if guards.settings.compression {
-        routes = routes.layer(middleware::from_fn(compress::where_asked));
-    }
-    routes
-        .layer(middleware::from_fn_with_state(
-            guards.settings.names,
-            origin::refuse_foreign,
-        ))
-        .layer(middleware::from_fn_with_state(guards.watch, edge::surround))
-        .layer(middleware::from_fn_with_state(
-            guards.limits,
-            headers::secure,
-        ))
-}
 
 #[cfg(test)]
 mod tests;

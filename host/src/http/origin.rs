@@ -4,12 +4,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Uri, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
-use super::answer::Failure;
 use crate::error::CallError;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -36,18 +32,10 @@ impl Default for OwnNames {
 }
 
 /// Lets through what no browser sent, or a page of our own.
-pub(super) async fn refuse_foreign(
-    State(names): State<OwnNames>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match check(request.uri(), request.headers(), &names) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => Failure::from(refused).into_response(),
-    }
-}
-
-fn check(uri: &Uri, headers: &HeaderMap, names: &OwnNames) -> Result<(), CallError> {
+///
+/// # Errors
+/// `forbidden`, with the header that says so.
+pub(super) fn check(uri: &Uri, headers: &HeaderMap, names: &OwnNames) -> Result<(), CallError> {
     let hosts = headers.get_all(header::HOST).iter();
     let hosts = hosts.map(|host| host.to_str().unwrap_or("?"));
     let authority = uri.authority().map(|authority| authority.as_str());

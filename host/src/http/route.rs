@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+
+use super::access;
+use super::answer::Failure;
 
 /// In the extensions of a request: where its route is noted.
 #[derive(Clone, Debug, Default)]
@@ -17,11 +20,15 @@ impl Noted {
     }
 }
 
-/// The innermost layer: notes the route.
-pub(super) async fn note(request: Request, next: Next) -> Response {
+/// The innermost layer: notes the route, and lets through whom it is for.
+pub(super) async fn enter(path: MatchedPath, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    if let (Some(matched), Some(path)) = (extensions.get::<Noted>(), extensions.get()) {
-        let _ = matched.0.set(MatchedPath::clone(path));
+    let judged = access::judge(path.as_str(), extensions.get());
+    if let Some(noted) = extensions.get::<Noted>() {
+        let _ = noted.0.set(path);
     }
-    next.run(request).await
+    match judged {
+        Ok(()) => next.run(request).await,
+        Err(refused) => Failure::from(refused).into_response(),
+    }
 }

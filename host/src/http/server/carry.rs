@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
@@ -27,7 +26,7 @@ use super::open::{Opening, Stream};
 use super::preface::Version;
 use super::pulse::{Outgoing, Pulse};
 use super::watch::{Verdict, Watch};
-use super::{Phase, Server, ServerLimits};
+use super::{Phase, Routes, Server, ServerLimits};
 
 /// The most requests of a connection at a time.
 const MAX_STREAMS: u32 = 128;
@@ -38,9 +37,9 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const MAX_RESET: usize = 32;
 
 /// Carries one connection to its end.
-pub(super) async fn carry(incoming: Incoming, server: Server) {
+pub(super) async fn carry(incoming: Incoming, server: Server<impl Routes>) {
     let Server {
-        router,
+        routes,
         limits,
         mut phases,
         stats,
@@ -66,7 +65,7 @@ pub(super) async fn carry(incoming: Incoming, server: Server) {
         Err(_) => return stats.time_out(),
     };
     let asked = Asked {
-        router,
+        routes,
         peer,
         pulse,
     };
@@ -77,24 +76,24 @@ pub(super) async fn carry(incoming: Incoming, server: Server) {
 }
 
 /// Who is asked for answers, and who asks.
-struct Asked {
-    router: Router,
+struct Asked<R> {
+    routes: R,
     peer: Option<SocketAddr>,
     pulse: Arc<Pulse>,
 }
 
-impl Asked {
+impl<R: Routes> Asked<R> {
     fn answer(
         &self,
         mut request: Request<Arriving>,
-    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<> {
-        let (router, running) = (self.router.clone(), self.pulse.begin());
+    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<R> {
+        let (routes, running) = (self.routes.clone(), self.pulse.begin());
         // Without it a request counts as come over this machine's socket.
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
         async move {
-            let answer = router.oneshot(request.map(Body::new)).await?;
+            let answer = routes.oneshot(request.map(Body::new)).await?;
             Ok(running.answer(answer))
         }
     }
@@ -102,7 +101,7 @@ impl Asked {
 
 async fn carry_one(
     stream: Stream,
-    asked: Asked,
+    asked: Asked<impl Routes>,
     limits: ServerLimits,
     phases: watch::Receiver<Phase>,
 ) {
@@ -120,7 +119,7 @@ async fn carry_one(
 
 async fn carry_two(
     stream: Stream,
-    asked: Asked,
+    asked: Asked<impl Routes>,
     limits: ServerLimits,
     phases: watch::Receiver<Phase>,
     tasks: TaskTracker,

@@ -16,14 +16,17 @@ mod tls;
 mod transport;
 mod watch;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use tokio::sync::Semaphore;
 use tokio::sync::watch as phases;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 use tracing::{debug, warn};
 
 pub use listeners::{ListenError, Listeners, Places};
@@ -91,9 +94,28 @@ pub(super) enum Phase {
     Over,
 }
 
+/// What answers requests, and never fails to.
+pub trait Routes:
+    Service<Request, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 #[derive(Clone)]
-struct Server {
-    router: Router,
+struct Server<R> {
+    routes: R,
     limits: ServerLimits,
     phases: phases::Receiver<Phase>,
     places: Arc<Semaphore>,
@@ -101,11 +123,11 @@ struct Server {
     tasks: TaskTracker,
 }
 
-/// Serves `router` until `shutdown`, and returns when no connection is left or the time for that is
+/// Serves `routes` until `shutdown`, and returns when no connection is left or the time for that is
 /// over. Connections run in tasks of `tasks`.
 pub async fn serve(
     listeners: impl Into<Listeners>,
-    router: Router,
+    routes: impl Routes,
     limits: ServerLimits,
     shutdown: Shutdown<impl Future<Output = ()>, impl FnOnce()>,
     stats: Arc<EdgeStats>,
@@ -115,7 +137,7 @@ pub async fn serve(
     let (phase, phases) = phases::channel(Phase::Serving);
     let places = Arc::new(Semaphore::new(limits.connections));
     let server = Server {
-        router,
+        routes,
         limits,
         phases,
         places: Arc::clone(&places),
@@ -147,7 +169,7 @@ pub async fn serve(
 }
 
 /// Never ends: what keeps one connection from being accepted says nothing of the next.
-async fn accept_all(listeners: &Listeners, server: &Server) {
+async fn accept_all(listeners: &Listeners, server: &Server<impl Routes>) {
     let mut is_failing = false;
     loop {
         let place = Arc::clone(&server.places).acquire_owned().await;

@@ -12,7 +12,7 @@ use crate::http::{ROLES, router};
 
 /// A host that is reached from elsewhere, and a token of each role.
 struct Gated {
-    app: axum::Router,
+    app: Guarded,
     services: Services,
     tokens: Vec<(Role, Secret)>,
     _folder: TempDir,
@@ -497,13 +497,17 @@ async fn every_answer_keeps_browsers_from_guessing() {
 #[tokio::test]
 async fn pages_load_nothing_from_elsewhere() {
     use crate::http::headers::secure;
+    use axum::middleware::map_response;
     use axum::response::Html;
     let page = || async { Html("<p>") };
     let own = || async { ([("cache-control", "max-age=60")], Html("<p>")) };
     let app = axum::Router::new()
         .route("/", axum::routing::get(page))
         .route("/own", axum::routing::get(own))
-        .layer(axum::middleware::from_fn_with_state(limits(), secure));
+        .layer(map_response(async |mut answer: Response| {
+            secure(limits(), answer.headers_mut());
+            answer
+        }));
     let answer = app.clone().oneshot(get("/")).await.unwrap();
     let policy = answer.headers()["content-security-policy"]
         .to_str()

@@ -6,7 +6,7 @@ use axum::routing::get as on_get;
 use axum::{Router, extract::Path};
 
 use super::{GIF, ask, check, get, post, services};
-use crate::http::{Guards, guarded};
+use crate::http::guarded::Guards;
 
 #[tokio::test]
 async fn ht_14_an_unknown_plugin_is_not_found() {
@@ -217,7 +217,7 @@ async fn what_libraries_and_panics_answer_is_an_envelope() {
         "fine".to_owned()
     }
     let guards = Guards::of(&services(&[]), super::limits());
-    let app = guarded(Router::new().route("/{number}", on_get(number)), guards);
+    let app = guards.round(Router::new().route("/{number}", on_get(number)));
     let seen = ask(app.clone(), get("/13")).await;
     let expected = "500 internal: a fault of the host's own; the log has it under the request's id";
     assert_eq!(seen.line(), expected);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use axum::response::Response;
@@ -13,6 +12,7 @@ use tower::ServiceExt;
 
 use super::{check, get, limits, services};
 use crate::events::{Event, EventLog, Kind};
+use crate::http::Guarded;
 use crate::http::{ServerState, router};
 use crate::names::PluginName;
 
@@ -21,7 +21,7 @@ const BOOT: u64 = 0xab;
 
 /// A host that things happen to.
 pub(super) struct Host {
-    pub(super) app: Router,
+    pub(super) app: Guarded,
     pub(super) log: Arc<EventLog>,
     pub(super) state: Arc<ServerState>,
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::response::IntoResponse;
@@ -16,6 +15,7 @@ use super::{GIF, Seen, ask, echo, get, limits, plugin_in, plugin_with, post, ser
 use crate::call::{Call, Entered, Exhausted, Lane, Permit};
 use crate::config::PluginConfig;
 use crate::error::{CallError, Traceback};
+use crate::http::Guarded;
 use crate::http::answer::Failure;
 use crate::http::router;
 use crate::runner::Pass;
@@ -53,17 +53,17 @@ impl Lane for HeldBack {
     }
 }
 
-fn app() -> Router {
+fn app() -> Guarded {
     let plugins = [plugin_in("echo", Arc::new(HeldBack::default()))];
     router(services_of(&[], plugins), limits())
 }
 
-async fn act(app: &Router, what: &str) -> Seen {
+async fn act(app: &Guarded, what: &str) -> Seen {
     let request = Request::post(format!("/v1/plugins/{what}"));
     ask(app.clone(), request.body(Body::empty()).unwrap()).await
 }
 
-async fn call(app: &Router) -> Seen {
+async fn call(app: &Guarded) -> Seen {
     ask(app.clone(), post("", "image/gif", GIF)).await
 }
 

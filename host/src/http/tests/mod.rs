@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::{EdgeSettings, HttpLimits, ServerState, Services, router};
+use super::{EdgeSettings, Guarded, HttpLimits, ServerState, Services, router};
 use crate::access::Access;
 use crate::budget::Budget;
 use crate::call::{Attachment, Call, Entered, Lane, Outcome, Permit, RawOutput};
@@ -214,7 +214,7 @@ fn limits() -> HttpLimits {
     }
 }
 
-fn app() -> axum::Router {
+fn app() -> Guarded {
     router(services(&[]), limits())
 }
 
@@ -253,7 +253,7 @@ impl Seen {
     }
 }
 
-async fn ask(app: axum::Router, request: Request<Body>) -> Seen {
+async fn ask(app: Guarded, request: Request<Body>) -> Seen {
     Seen::of(app.oneshot(request).await.unwrap()).await
 }
 

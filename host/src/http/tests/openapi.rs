@@ -9,7 +9,7 @@ use super::*;
 /// Verbs as the document has them.
 const VERBS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-async fn document(app: axum::Router) -> Value {
+async fn document(app: Guarded) -> Value {
     let seen = ask(app, get("/openapi.json")).await;
     assert_eq!(seen.status, StatusCode::OK);
     seen.body

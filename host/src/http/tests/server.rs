@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::events::Host;
 use super::{MAX_BODY, app};
 use crate::events::{Event, Kind};
-use crate::http::{EdgeCounts, EdgeStats, ServerLimits, Shutdown, serve};
+use crate::http::{EdgeCounts, EdgeStats, Routes, ServerLimits, Shutdown, serve};
 
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
@@ -29,12 +29,12 @@ pub(super) struct Server {
     running: JoinHandle<()>,
 }
 
-pub(super) async fn start(router: Router, limits: ServerLimits) -> Server {
+pub(super) async fn start(router: impl Routes, limits: ServerLimits) -> Server {
     start_with(router, limits, || {}).await
 }
 
 async fn start_with(
-    router: Router,
+    router: impl Routes,
     limits: ServerLimits,
     cancel: impl FnOnce() + Send + 'static,
 ) -> Server {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::response::Response;
@@ -15,6 +14,7 @@ use super::bodies::FORM;
 use super::{GIF, GIF_BASE64, Seen, ask, copies, echo, get, limits, plugin, running, services_of};
 use crate::call::{Call, Outcome, RawOutput};
 use crate::error::CallError;
+use crate::http::Guarded;
 use crate::http::{Services, router};
 use crate::jobs::SqliteStore;
 use crate::services::Keeping;
@@ -30,7 +30,7 @@ const FAR: &str = "2999-12-31T00:00:00Z";
 
 /// A host that keeps jobs, and the folder that it keeps them in.
 struct Host {
-    app: Router,
+    app: Guarded,
     services: Services,
     store: Arc<SqliteStore>,
     _state: TempDir,
