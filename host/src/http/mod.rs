@@ -32,8 +32,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::routing::{delete, get, post};
-use axum::{Router, middleware};
+use tower::layer::layer_fn;
 
 use access::{Needs, Role};
 pub use guarded::Guarded;
@@ -150,7 +151,7 @@ pub fn router(services: Services, limits: HttpLimits) -> Guarded {
         .route("/docs", get(docs::page))
         .route("/docs/{file}", get(docs::file));
     let guards = Guards::of(&services, limits);
-    let routes = routes.route_layer(middleware::from_fn(route::enter));
+    let routes = routes.route_layer(layer_fn(route::Entered::new));
     let api = Api(Arc::new(Shared {
         services,
         limits,

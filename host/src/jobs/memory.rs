@@ -35,7 +35,7 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shard {
-    jobs: HashMap<Uuid, Job>,
+    jobs: HashMap<Uuid, Job, foldhash::fast::RandomState>,
     // In the order in which they ended.
     ended: VecDeque<Uuid>,
     bytes: usize,

@@ -133,8 +133,9 @@ impl JobManagementService {
             let unknown = CallError::UnknownJob { id: id.to_string() };
             return Err(Box::new(Envelope::new(&unknown, None)));
         };
-        let _unfinished = Unfinished { jobs: self, id };
+        let unfinished = Unfinished { jobs: self, id };
         let outcome = self.plugins.execute_plugin(Arc::clone(&call)).await;
+        std::mem::forget(unfinished);
         self.end(id, outcome.clone());
         self.log.tell(Named::of(&call), &outcome);
         outcome
@@ -358,11 +359,8 @@ struct Unfinished<'a> {
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        // Without effect where the job has ended: the first end stands.
-        self.jobs.end(
-            self.id,
-            Err(Box::new(Envelope::new(&CallError::Cancelled, None))),
-        );
+        let cancelled = Envelope::new(&CallError::Cancelled, None);
+        self.jobs.end(self.id, Err(Box::new(cancelled)));
     }
 }
 
