@@ -37,12 +37,12 @@ const CRIMES: [(&str, &[&str]); 14] = [
 
 #[test]
 fn soak_chaos() {
-    soak(Platform::Linux, 45);
+    soak(Platform::Linux, 25);
 }
 
 #[test]
 fn soak_chaos_portable() {
-    soak(Platform::Portable, 15);
+    soak(Platform::Portable, 10);
 }
 
 fn soak(platform: Platform, seconds: u64) {
