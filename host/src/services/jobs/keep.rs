@@ -21,8 +21,6 @@ use crate::jobs::{Forget, Held, HostSeen, Notice, Reclaim, Renewal, StoreError};
 
 /// How often it is looked for jobs whose lease has run out.
 pub(super) const RECLAIM_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked for jobs past their retention.
-pub(super) const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// How many jobs are removed in one step.
 const FORGOTTEN_AT_A_TIME: u32 = 500;
 /// How many jobs without a plugin are ended in one step.

@@ -156,6 +156,7 @@ fn begin(durable: &Arc<Durable>) {
     let config = durable.running.load();
     let third = durable.lease() / 3;
     let patience = config.jobs.patience.duration() / 4;
+    let old = config.jobs.retention.age.duration() / 10;
     let unneeded = config.jobs.retention.payloads.duration() / 2;
     let steps: [(&str, Duration, Step); 7] = [
         ("keeping analyses for a later look", behind::EVERY, |it| {
@@ -176,7 +177,7 @@ fn begin(durable: &Arc<Durable>) {
         ),
         (
             "forgetting jobs past their retention",
-            keep::FORGET_EVERY,
+            within(old, 5),
             |it| keep::forget(it).boxed(),
         ),
         ("ending jobs without a plugin", within(patience, 30), |it| {
