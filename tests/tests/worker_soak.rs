@@ -37,12 +37,12 @@ const CRIMES: [(&str, &[&str]); 14] = [
 
 #[test]
 fn soak_chaos() {
-    soak(Platform::Linux, 25);
+    soak(Platform::Linux, 30);
 }
 
 #[test]
 fn soak_chaos_portable() {
-    soak(Platform::Portable, 10);
+    soak(Platform::Portable, 15);
 }
 
 fn soak(platform: Platform, seconds: u64) {
