@@ -2,7 +2,7 @@
 //! nothing of what they say.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -19,7 +19,8 @@ pub(crate) fn keep(file: &Path, record: &impl Serialize) -> io::Result<()> {
     let folder = file.parent().expect("it was joined to one");
     fs::create_dir_all(folder)?;
     let mut new = NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut new, record)?;
+    // In one piece: the writer of JSON writes each of its signs by itself.
+    new.write_all(&serde_json::to_vec(record)?)?;
     new.persist(file)?;
     Ok(())
 }

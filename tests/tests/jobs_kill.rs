@@ -59,7 +59,8 @@ fn check(place: &str, hit: usize) {
 
 /// The same where jobs that have ended are soon forgotten.
 fn check_forgetful(place: &str, hit: usize) {
-    let more = "retention = { count = 2, payloads = \"1s\" }\n";
+    // By the age it goes how often it is looked for what is to be forgotten.
+    let more = "retention = { age = \"10s\", count = 2, payloads = \"1s\" }\n";
     let mut ledger = Ledger::new(ATTEMPTS, more);
     ledger.forgets = true;
     check_in(ledger, place, hit);

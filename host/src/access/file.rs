@@ -156,8 +156,9 @@ pub(super) fn write(path: &Path, tokens: Vec<Token>) -> io::Result<()> {
     let folder = folder_of(path);
     let version = VERSION;
     let mut new = NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut new, &Kept { version, tokens })?;
-    new.write_all(b"\n")?;
+    let mut text = serde_json::to_vec_pretty(&Kept { version, tokens })?;
+    text.push(b'\n');
+    new.write_all(&text)?;
     give(new.as_file(), folder)?;
     new.as_file().sync_all()?;
     new.persist(path)?;

@@ -22,9 +22,8 @@ pub(super) const CONNECTING: Duration = Duration::from_secs(5);
 /// How long a connection is waited for where all are in use.
 const WAITING: Duration = Duration::from_secs(10);
 
-/// How long a connection may take to show that it is still one. A step that waits for a server that has gone without
-/// a word waits that long for each of them.
-const TRYING: Duration = Duration::from_secs(2);
+/// How long a connection may take to show that it is still one.
+pub(super) const TRYING: Duration = Duration::from_secs(2);
 
 /// What every connection starts with. What the url asks for comes later, so it counts more.
 const OPTIONS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_timeout=60s \
@@ -83,18 +82,16 @@ impl Server {
         Ok(Self { config, tls })
     }
 
-    /// Connections, each made when it is first needed. One that the server has closed meanwhile is made anew:
-    /// each is tried before it is used.
+    /// Connections, each made when it is first needed. Whoever takes one tries it first: the server may have gone.
     pub(super) fn pool(&self) -> Pool {
-        let recycling_method = RecyclingMethod::Verified;
+        let recycling_method = RecyclingMethod::Fast;
         let config = ManagerConfig { recycling_method };
         let manager = Manager::from_config(self.config.clone(), self.tls.clone(), config);
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAITING))
-            .create_timeout(Some(CONNECTING))
-            .recycle_timeout(Some(TRYING));
+            .create_timeout(Some(CONNECTING));
         pool.build().expect("timeouts have their runtime")
     }
 }

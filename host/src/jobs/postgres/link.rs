@@ -6,8 +6,10 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Pool, Transaction};
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 
+use super::connect::TRYING;
 use super::failure::Done;
 use super::rows::Param;
 use crate::jobs::store::{Notice, StoreError};
@@ -23,8 +25,16 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// A connection that answers, or is new. Where one does not, none of those that are as old is waited for.
     pub(super) async fn client(&self) -> Done<Client> {
-        Ok(self.pool.get().await?)
+        loop {
+            let client = self.pool.get().await?;
+            if Client::metrics(&client).recycle_count == 0 || answers(&client).await {
+                return Ok(client);
+            }
+            drop(Client::take(client));
+            self.pool.retain(|_, _| false);
+        }
     }
 
     /// The rows of a statement by itself, which is a transaction.
@@ -49,9 +59,15 @@ impl Link {
     }
 }
 
+/// Whether there is still a server at its other end.
+async fn answers(client: &Client) -> bool {
+    let asked = timeout(TRYING, client.simple_query("")).await;
+    asked.is_ok_and(|answer| answer.is_ok())
+}
+
 /// Ends a step that takes too long. Its connection is tried before it is used again, and its transaction is undone.
 pub(super) async fn bounded<T>(step: impl Future<Output = Done<T>>) -> Result<T, StoreError> {
-    let done = tokio::time::timeout(LIMIT, step).await;
+    let done = timeout(LIMIT, step).await;
     Ok(done.map_err(|_| silent())??)
 }
 

@@ -56,6 +56,13 @@ impl Desks {
         gone.iter().flat_map(|desk| desk.clear()).collect()
     }
 
+    /// Whether there are desks of these plugins, and of no others.
+    pub(super) fn are_of(&self, plugins: &[(PluginName, usize)]) -> bool {
+        let desks = self.desks.load();
+        let has = |(name, _): &(PluginName, usize)| desks.contains_key(name);
+        desks.len() == plugins.len() && plugins.iter().all(has)
+    }
+
     /// The desk of a plugin, if it can be called now.
     pub(super) fn find(&self, plugin: &PluginName) -> Option<Arc<Desk>> {
         self.desks.load().get(plugin).cloned()

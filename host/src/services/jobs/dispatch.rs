@@ -58,9 +58,13 @@ async fn pause(durable: &Durable, time: Duration) {
     }
 }
 
-/// A desk for each plugin that can be called; what waited for another waits in the store again.
+/// A desk for each plugin that can be called; what waited for another waits in the store again, and other hosts hear
+/// of what has come or gone.
 fn arrange(durable: &Arc<Durable>) {
     let plugins = durable.plugins.callable();
+    if !durable.desks.are_of(&plugins) {
+        durable.plugins_changed.notify_one();
+    }
     for job in durable.desks.arrange(&plugins) {
         durable.tasks.spawn(leave(Arc::clone(durable), job.held));
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -52,6 +52,8 @@ pub(super) struct Durable {
     pub(super) is_troubled: AtomicBool,
     /// The plugins that hosts serve which share the store, this one included.
     pub(super) served: ArcSwap<BTreeSet<PluginName>>,
+    /// Rings when this host serves other plugins than before.
+    pub(super) plugins_changed: Arc<Notify>,
     /// Jobs that run here.
     pub(super) tasks: TaskTracker,
     /// What goes on beside them.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use super::clock::delta;
@@ -20,15 +21,29 @@ use crate::jobs::{Forget, Held, HostSeen, Notice, Reclaim, Renewal, StoreError};
 
 /// How often it is looked for jobs whose lease has run out.
 pub(super) const RECLAIM_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked for jobs past their retention.
-pub(super) const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// How many jobs are removed in one step.
 const FORGOTTEN_AT_A_TIME: u32 = 500;
 /// How many jobs without a plugin are ended in one step.
 const FAILED_AT_A_TIME: u32 = 100;
 
+/// When something is done that is done over and over.
+pub(super) struct Every {
+    /// After so long at the latest.
+    pub(super) period: Duration,
+    /// And when this rings.
+    pub(super) bell: Arc<Notify>,
+}
+
+impl Every {
+    /// By its time alone.
+    pub(super) fn period(period: Duration) -> Self {
+        let bell = Arc::default();
+        Self { period, bell }
+    }
+}
+
 /// Does something over and over for as long as jobs are kept; what keeps it from being done is told once, and its end.
-pub(super) async fn every(durable: Arc<Durable>, period: Duration, what: &'static str, step: Step) {
+pub(super) async fn go_on(durable: Arc<Durable>, every: Every, what: &'static str, step: Step) {
     let mut is_failing = false;
     loop {
         match step(&durable).await {
@@ -44,7 +59,8 @@ pub(super) async fn every(durable: Arc<Durable>, period: Duration, what: &'stati
         }
         tokio::select! {
             () = durable.over.cancelled() => return,
-            () = tokio::time::sleep(period) => {}
+            () = every.bell.notified() => {}
+            () = tokio::time::sleep(every.period) => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use super::desks::Desks;
 use super::dispatch::{abandon, dispatch};
 use super::durable::{Durable, Endings};
 use super::held::{HeldJobs, Wish};
-use super::keep;
+use super::keep::{self, Every};
 use super::payloads::Payloads;
 use super::watch::{Counted, Ended};
 use crate::config::Config;
@@ -86,6 +86,7 @@ impl JobManagementService {
             counted: Counted::default(),
             is_troubled: AtomicBool::new(false),
             served: ArcSwap::default(),
+            plugins_changed: Arc::default(),
             tasks: TaskTracker::new(),
             beside,
             stop,
@@ -155,8 +156,9 @@ fn begin(durable: &Arc<Durable>) {
     let config = durable.running.load();
     let third = durable.lease() / 3;
     let patience = config.jobs.patience.duration() / 4;
+    let old = config.jobs.retention.age.duration() / 10;
     let unneeded = config.jobs.retention.payloads.duration() / 2;
-    let steps: [(&str, Duration, Step); 8] = [
+    let steps: [(&str, Duration, Step); 7] = [
         ("keeping analyses for a later look", behind::EVERY, |it| {
             it.behind.write(it).boxed()
         }),
@@ -168,9 +170,6 @@ fn begin(durable: &Arc<Durable>) {
             durable.lease() / 20,
             |it| keep::lapse(it).boxed(),
         ),
-        ("saying that this host lives", within(third, 10), |it| {
-            keep::heartbeat(it).boxed()
-        }),
         (
             "taking over jobs of hosts that died",
             keep::RECLAIM_EVERY,
@@ -178,7 +177,7 @@ fn begin(durable: &Arc<Durable>) {
         ),
         (
             "forgetting jobs past their retention",
-            keep::FORGET_EVERY,
+            within(old, 5),
             |it| keep::forget(it).boxed(),
         ),
         ("ending jobs without a plugin", within(patience, 30), |it| {
@@ -189,8 +188,18 @@ fn begin(durable: &Arc<Durable>) {
         }),
     ];
     for (what, period, step) in steps {
-        beside.spawn(keep::every(Arc::clone(durable), period, what, step));
+        let every = Every::period(period);
+        beside.spawn(keep::go_on(Arc::clone(durable), every, what, step));
     }
+    // Who waits for a plugin hears at once that it has come or gone.
+    let every = Every {
+        period: within(third, 10),
+        bell: Arc::clone(&durable.plugins_changed),
+    };
+    let (what, step): (_, Step) = ("saying that this host lives", |it| {
+        keep::heartbeat(it).boxed()
+    });
+    beside.spawn(keep::go_on(Arc::clone(durable), every, what, step));
 }
 
 /// A period of at least 200 ms and at most so many seconds.
