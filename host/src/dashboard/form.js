@@ -107,7 +107,7 @@ function select(shape, named) {
   const { schema } = shape;
   const has = schema.default !== undefined && schema.default !== null;
   const options = named.map(({ value, description }, index) =>
-    h('option', { value: String(index), title: description }, String(value), description && description.length < 60 ? ` – ${description}` : ''));
+    h('option', { value: String(index), title: description }, String(value), description && description.length < 30 ? ` – ${description}` : ''));
   const input = h('select', {}, has ? null : h('option', { value: '' }, shape.nullable ? 'none' : 'not set'), options);
   if (has) input.value = String(named.findIndex((it) => isSame(it.value, schema.default)));
   return labelled(shape, input, () => (input.value === '' ? missing(shape) : named[Number(input.value)].value));
