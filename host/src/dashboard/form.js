@@ -132,10 +132,11 @@ function json(shape) {
 /** A frame round fields. */
 function frame(shape, ...children) {
   const { schema, name } = shape;
-  const problem = h('p', { class: 'wrong', hidden: true });
+  const [hint, wrong] = [fresh('hint'), fresh('wrong')];
+  const problem = h('p', { class: 'wrong', id: wrong, hidden: true });
   const complain = (message) => { problem.hidden = !message; say(problem, message ?? ''); };
-  const element = h('fieldset', {}, h('legend', {}, name),
-    h('p', { class: 'muted' }, [schema.description, limits(schema)].filter(Boolean).join(' · ')), children, problem);
+  const element = h('fieldset', { 'aria-describedby': `${hint} ${wrong}` }, h('legend', {}, name),
+    h('p', { class: 'muted', id: hint }, [schema.description, limits(schema)].filter(Boolean).join(' · ')), children, problem);
   return { element, complain, path: shape.path };
 }
 
