@@ -14,8 +14,8 @@ export const may = (role) => ORDER.indexOf(access.role) >= ORDER.indexOf(role);
 export const who = () => access;
 
 async function askForToken(refused) {
-  const wrong = token.get() ? `The token was refused: ${refused.error.message}. ` : '';
-  const given = await secret('A token, please', `${wrong}This host answers only to tokens. It is kept for this tab, until it is closed.`);
+  const why = token.get() ? `The token was refused: ${refused.error.message}.` : 'This host answers only to tokens.';
+  const given = await secret('A token, please', `${why} It is kept for this tab, until it is closed.`);
   isDeclined = !given;
   // What no header can carry is wrong like any other: the host is to say so.
   token.set(given?.replace(/[^!-~]/g, '?'));

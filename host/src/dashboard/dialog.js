@@ -35,6 +35,6 @@ export function confirm(title, consequence, verb) {
 export async function secret(title, explanation) {
   const id = fresh('secret');
   const input = h('input', { id, type: 'password', autocomplete: 'current-password', required: true, autofocus: true });
-  const given = await open(title, [h('p', {}, explanation), h('label', { for: id }, 'Token'), input], 'Use it', false);
+  const given = await open(title, [h('p', {}, explanation), h('div', { class: 'field' }, h('label', { for: id }, 'Token'), input)], 'Use it', false);
   return given ? input.value.trim() : null;
 }

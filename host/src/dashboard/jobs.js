@@ -157,7 +157,7 @@ export function showOne(root, [id]) {
       if (!isOver(job)) timer = setTimeout(load, 1000);
       if (seen === (seen = JSON.stringify(job))) return;
       showState(status, job.status);
-      set(what, job.error ? null : outcome(job));
+      set(what, isOver(job) ? null : outcome(job));
       doing.update(job);
       const facts = FIELDS.filter((it) => job[it] !== null).map((name) => [h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, name === 'plugin' ? h('a', { href: `#/plugins/${job.plugin}` }, job.plugin) : String(job[name]))]);
       const times = ['created_at', 'started_at', 'finished_at'].map((name) => [h('dt', {}, name.replace('_at', '')), h('dd', {}, moment(job[name]))]);

@@ -77,7 +77,7 @@ fn a_job_is_cancelled_and_run_again_by_keyboard(scene: &Scene, folder: &Folder) 
     verb("Retry", "It is run once more");
     std::fs::write(&gate, "").unwrap();
     browser.until_text(".bar", "success");
-    browser.until_text(".tree", "mark: <b>bold</b>");
+    browser.until_text(".tree", "mark <b>bold</b>");
     assert_eq!(browser.eval("document.querySelectorAll('b').length"), 0);
     let buttons =
         "[...document.querySelectorAll('main button')].filter((it) => it.checkVisibility()).length";

@@ -9,7 +9,7 @@ use crate::browser::Browser;
 use crate::scene::Scene;
 
 /// What must say what it is.
-const NAMED: [&str; 16] = [
+const NAMED: [&str; 15] = [
     "button",
     "link",
     "textbox",
@@ -20,7 +20,6 @@ const NAMED: [&str; 16] = [
     "img",
     "image",
     "table",
-    "group",
     "region",
     "navigation",
     "dialog",
