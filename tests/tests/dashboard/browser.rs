@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
@@ -149,10 +150,13 @@ impl Browser {
 
     /// Types, whatever has the focus.
     pub(crate) fn type_here(&self, text: &str) {
-        let typed = async {
-            let active = self.client.active_element().await?;
-            active.send_keys(text).await
-        };
+        let strokes = text
+            .chars()
+            .fold(KeyActions::new("keys".into()), |strokes, value| {
+                let pressed = strokes.then(KeyAction::Down { value });
+                pressed.then(KeyAction::Up { value })
+            });
+        let typed = self.client.perform_actions(strokes);
         self.runtime.block_on(typed).unwrap();
     }
 
