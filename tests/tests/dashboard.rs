@@ -9,6 +9,14 @@
 mod browser;
 #[path = "dashboard/forward.rs"]
 mod forward;
+#[path = "dashboard/guarded.rs"]
+mod guarded;
+#[path = "dashboard/operating.rs"]
+mod operating;
+#[path = "dashboard/scene.rs"]
+mod scene;
+#[path = "dashboard/senses.rs"]
+mod senses;
 
 use bulkhead_tests::daemon::{Daemon, way};
 use bulkhead_tests::fixtures::{bytes, fixture, workspace};
@@ -16,43 +24,8 @@ use bulkhead_tests::folder::Folder;
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
-use browser::Browser;
 use forward::Door;
-
-/// A page of a daemon that serves some plugins.
-struct Scene {
-    browser: Browser,
-    daemon: Daemon,
-}
-
-impl Scene {
-    /// Nothing, aloud, where there is no browser.
-    fn of(packages: &[&str]) -> Option<Self> {
-        let folder = packages.iter().fold(Folder::new(), |folder, package| {
-            folder.with(&fixture(package))
-        });
-        Self::in_folder(&folder)
-    }
-
-    fn in_folder(folder: &Folder) -> Option<Self> {
-        let browser = Browser::start()?;
-        let daemon = Daemon::start(folder, "");
-        Some(Self { browser, daemon })
-    }
-
-    fn open(&self, route: &str) -> &Browser {
-        let url = format!("http://{}/#/{route}", self.daemon.address());
-        self.browser.open(&url);
-        &self.browser
-    }
-
-    /// Chooses a picture, and waits until it is read.
-    fn choose(&self, picture: &str) {
-        let path = workspace().join("tests/pictures").join(picture);
-        self.browser.fill("#picture", path.to_str().unwrap());
-        self.browser.until_text(".drop [role=status]", picture);
-    }
-}
+use scene::Scene;
 
 const SEND: &str = ".try form button[type=submit]";
 
@@ -152,6 +125,7 @@ fn a_crash_is_seen_in_the_events_and_on_the_plugins_page() {
     browser.until_text(".errors summary", "crash");
     browser.click(".errors summary");
     browser.until_text(".errors .failure", "ExecutionError");
+    browser.until_text(".errors pre", "fixture_faults");
     browser.until_text(".facts", "Crashes");
 }
 
@@ -317,7 +291,7 @@ fn texts_of_others_are_inert() {
     let folder = Folder::of(&fixture("fixture-misbehaves"));
     folder.put("libpalette.so", &hostile_build());
     folder.put(&format!("lib{HOSTILE}.so"), HOSTILE.as_bytes());
-    let Some(scene) = Scene::in_folder(&folder) else {
+    let Some(scene) = Scene::in_folder(&folder, "") else {
         return;
     };
     let description = scene.daemon.plugin("palette")["description"].clone();
@@ -356,7 +330,7 @@ fn texts_of_others_are_inert() {
 #[test]
 fn a_restart_of_the_daemon_is_told_and_recovered_from() {
     let folder = Folder::of(&fixture("palette"));
-    let Some(Scene { browser, daemon }) = Scene::in_folder(&folder) else {
+    let Some(Scene { browser, daemon }) = Scene::in_folder(&folder, "") else {
         return;
     };
     let door = Door::to(daemon.address());
@@ -372,6 +346,7 @@ fn a_restart_of_the_daemon_is_told_and_recovered_from() {
     // The stream of events goes on too: what happens now is seen.
     assert_eq!(daemon.act("palette", "disable").status, 200);
     browser.until_text(".events li", "disabled palette");
+    browser.until_text(".live", "live");
     browser.until_text(".plugins tbody tr", "disabled");
 }
 
@@ -384,7 +359,7 @@ fn every_page_is_fit_for_all_in_light_and_dark_and_on_a_narrow_screen() {
         .trim_end_matches(';');
     let folder = Folder::of(&fixture("palette")).with(&fixture("fixture-misbehaves"));
     folder.put("libbroken.so", b"no library");
-    let Some(scene) = Scene::in_folder(&folder) else {
+    let Some(scene) = Scene::in_folder(&folder, "") else {
         return;
     };
     let browser = &scene.browser;
@@ -404,7 +379,7 @@ fn every_page_is_fit_for_all_in_light_and_dark_and_on_a_narrow_screen() {
             browser.until(&format!("document.querySelector({})", json!(shown)));
             assert_eq!(browser.eval(fitness), json!([]), "{scheme} {route}");
         }
-        scene.choose_and_send();
+        choose_and_send(&scene);
         assert_eq!(browser.eval(fitness), json!([]), "{scheme} result");
         grounds.push(browser.eval("getComputedStyle(document.body).backgroundColor"));
     }
@@ -429,12 +404,10 @@ fn every_page_is_fit_for_all_in_light_and_dark_and_on_a_narrow_screen() {
     }
 }
 
-impl Scene {
-    fn choose_and_send(&self) {
-        let browser = self.open("try/palette");
-        browser.until("document.querySelector('.fields')");
-        self.choose("coffee.png");
-        browser.click(SEND);
-        browser.until("document.querySelector('.palette li')");
-    }
+fn choose_and_send(scene: &Scene) {
+    let browser = scene.open("try/palette");
+    browser.until("document.querySelector('.fields')");
+    scene.choose("coffee.png");
+    browser.click(SEND);
+    browser.until("document.querySelector('.palette li')");
 }

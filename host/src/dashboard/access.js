@@ -6,6 +6,7 @@ import { secret } from './dialog.js';
 const ORDER = ['analyze', 'operate', 'admin'];
 let access = { role: null, token: null };
 let asking = null;
+let isDeclined = false;
 
 /** Whether our role may do what this one may. */
 export const may = (role) => ORDER.indexOf(access.role) >= ORDER.indexOf(role);
@@ -13,13 +14,18 @@ export const may = (role) => ORDER.indexOf(access.role) >= ORDER.indexOf(role);
 export const who = () => access;
 
 async function askForToken(refused) {
-  const wrong = token.get() ? `The token was refused: ${refused.error.message}. ` : '';
-  const given = await secret('A token, please', `${wrong}This host answers only to tokens. It is kept for this tab, until it is closed.`);
-  token.set(given);
+  const why = token.get() ? `The token was refused: ${refused.error.message}.` : 'This host answers only to tokens.';
+  const given = await secret('A token, please', `${why} It is kept for this tab, until it is closed.`);
+  isDeclined = !given;
+  // What no header can carry is wrong like any other: the host is to say so.
+  token.set(given?.replace(/[^!-~]/g, '?'));
+  // Another token may do more, or less: the page begins anew.
+  if (given && access.role) location.reload();
   return Boolean(given);
 }
 
-listeners.unauthorized = (refused) => {
+listeners.unauthorized = async (refused) => {
+  if (isDeclined) return false;
   asking ??= askForToken(refused).finally(() => { asking = null; });
   return asking;
 };
@@ -30,7 +36,7 @@ export async function learn() {
     access = await get('v1/access');
   } catch (problem) {
     if (!(problem instanceof Refused)) throw problem;
-    access = { role: problem.status === 404 ? 'admin' : null, token: null };
+    access = { role: problem.status === 404 ? 'admin' : null, token: null, problem };
   }
   return access;
 }

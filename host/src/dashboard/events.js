@@ -46,7 +46,7 @@ export async function follow() {
       const frames = stream('v1/events', { 'Last-Event-ID': last });
       for await (const frame of frames) {
         take(frame);
-        tell('ready');
+        tell('live');
       }
     } catch (problem) {
       if (problem instanceof Refused && problem.status < 500 && problem.status !== 429) {
@@ -100,12 +100,16 @@ export function list({ most = KEPT, admits = () => true, empty = 'Nothing has ha
 
 /** The page with all of them. */
 export function show(root) {
+  if (!may('operate')) {
+    root.append(h('h1', { tabindex: '-1' }, 'Events'), h('p', {}, 'To see them takes a token of the role operate.'));
+    return {};
+  }
   const search = h('input', { id: 'event-search', type: 'search', oninput: () => all.update() });
   const told = h('span', { role: 'status' });
   const matches = (event) => JSON.stringify(event).toLowerCase().includes(search.value.toLowerCase());
   const all = list({ admits: matches, empty: 'No event matches.' });
   root.append(h('h1', { tabindex: '-1' }, 'Events'), h('p', { class: 'bar' }, h('label', { for: 'event-search' }, 'Only those with'), search,
-    all.live, told), all.element);
+    all.live, told), h('section', { class: 'whole', 'aria-label': 'Events' }, all.element));
   const stop = watch(() => say(told, `${events.length} kept`));
   return { stop: () => { stop(); all.stop(); } };
 }

@@ -107,7 +107,7 @@ function select(shape, named) {
   const { schema } = shape;
   const has = schema.default !== undefined && schema.default !== null;
   const options = named.map(({ value, description }, index) =>
-    h('option', { value: String(index), title: description }, String(value), description && description.length < 60 ? ` – ${description}` : ''));
+    h('option', { value: String(index), title: description }, String(value), description && description.length < 30 ? ` – ${description}` : ''));
   const input = h('select', {}, has ? null : h('option', { value: '' }, shape.nullable ? 'none' : 'not set'), options);
   if (has) input.value = String(named.findIndex((it) => isSame(it.value, schema.default)));
   return labelled(shape, input, () => (input.value === '' ? missing(shape) : named[Number(input.value)].value));
@@ -132,10 +132,11 @@ function json(shape) {
 /** A frame round fields. */
 function frame(shape, ...children) {
   const { schema, name } = shape;
-  const problem = h('p', { class: 'wrong', hidden: true });
+  const [hint, wrong] = [fresh('hint'), fresh('wrong')];
+  const problem = h('p', { class: 'wrong', id: wrong, hidden: true });
   const complain = (message) => { problem.hidden = !message; say(problem, message ?? ''); };
-  const element = h('fieldset', {}, h('legend', {}, name),
-    h('p', { class: 'muted' }, [schema.description, limits(schema)].filter(Boolean).join(' · ')), children, problem);
+  const element = h('fieldset', { 'aria-describedby': `${hint} ${wrong}` }, h('legend', {}, name),
+    h('p', { class: 'muted', id: hint }, [schema.description, limits(schema)].filter(Boolean).join(' · ')), children, problem);
   return { element, complain, path: shape.path };
 }
 

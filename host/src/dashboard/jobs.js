@@ -25,15 +25,25 @@ async function change(job, verb, after) {
   after();
 }
 
-function buttons(job, after) {
-  const button = (verb) => h('button', { type: 'button', 'aria-label': `${verb} the job of ${job.plugin} …${job.id.slice(-6)}`, onclick: () => change(job, verb, after) }, verb);
-  if (!isOver(job)) return button('Cancel');
-  return job.kind === 'job' && job.status !== 'SUCCESS' ? button('Retry') : '';
+/** The button that does to a job what can be done to it: one and the same all along, so that it keeps the focus. */
+function button(after) {
+  let [job, verb] = [null, null];
+  const element = h('button', { type: 'button', onclick: () => change(job, verb, after) });
+  const update = (now) => {
+    job = now;
+    verb = isOver(job) ? (job.kind === 'job' && job.status !== 'SUCCESS' ? 'Retry' : null) : 'Cancel';
+    element.hidden = !verb;
+    element.setAttribute('aria-label', `${verb} the job of ${job.plugin} …${job.id.slice(-6)}`);
+    say(element, verb);
+  };
+  return { element, update };
 }
 
 function took(job) {
   if (!job.started_at || !job.finished_at) return '–';
-  return millis(Date.parse(job.finished_at) - Date.parse(job.started_at));
+  const whole = Date.parse(job.finished_at) - Date.parse(job.started_at);
+  if (whole < 10) return whole < 1 ? '< 1 ms' : `${whole} ms`;
+  return millis(whole);
 }
 
 const HEADS = ['Job', 'Plugin', 'Status', 'Created', 'Took', 'What came of it', 'Do'];
@@ -45,16 +55,16 @@ function outcome(job) {
 }
 
 function jobRow(made, job, after) {
-  const cells = ['status', 'took', 'outcome', 'do'].map((name) => h('span', { class: name }));
-  const [status, time, what, doing] = cells;
+  const [status, time, what] = ['status', 'took', 'outcome'].map((name) => h('span', { class: name }));
+  const doing = button(after);
   const line = row(made, h('a', { href: `#/jobs/${job.id}` }, `…${job.id.slice(-6)}`), h('a', { href: `#/plugins/${job.plugin}` }, job.plugin),
-    status, moment(job.created_at), time, what, doing);
+    status, moment(job.created_at), time, what, doing.element);
   line.update = (now) => {
     if (line.seen === (line.seen = JSON.stringify(now))) return;
     showState(status, now.status);
     say(time, took(now));
     set(what, outcome(now));
-    set(doing, buttons(now, after));
+    doing.update(now);
   };
   return line;
 }
@@ -112,7 +122,7 @@ export function show(root, _, query) {
     choice('by-status', 'Status', [['', 'any'], ...STATUSES.map((it) => [it, it])], asked.status, (status) => all.set({ status })),
     choice('by-plugin', 'Plugin', [['', 'any'], ...[...names].map((it) => [it, it])], asked.plugin, (plugin) => all.set({ plugin })),
     choice('by-kind', 'Kind', [['all', 'jobs and calls'], ['job', 'jobs'], ['analysis', 'calls that were waited for']], asked.kind, (kind) => all.set({ kind }))),
-    all.element);
+    h('section', { 'aria-label': 'Jobs' }, all.element));
   return { stop: all.stop };
 }
 
@@ -134,8 +144,10 @@ const FIELDS = ['id', 'kind', 'plugin', 'generation', 'mime_type', 'image_sha256
 /** The page of one job, up to its end. */
 export function showOne(root, [id]) {
   const heading = h('h1', { tabindex: '-1' }, `Job …${id.slice(-6)}`);
-  const [status, body] = [h('p', { role: 'status' }), h('div')];
-  root.append(heading, status, body);
+  const [status, what, body] = [h('span', { role: 'status' }), h('span'), h('div')];
+  const doing = button(() => load());
+  doing.element.hidden = true;
+  root.append(heading, h('p', { class: 'bar' }, status, what, doing.element), body);
   let [timer, stopped, seen] = [null, false, ''];
   const load = async () => {
     clearTimeout(timer);
@@ -145,11 +157,12 @@ export function showOne(root, [id]) {
       if (!isOver(job)) timer = setTimeout(load, 1000);
       if (seen === (seen = JSON.stringify(job))) return;
       showState(status, job.status);
-      const facts = FIELDS.filter((it) => job[it] !== null).map((name) => [h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, String(job[name]))]);
+      set(what, isOver(job) ? null : outcome(job));
+      doing.update(job);
+      const facts = FIELDS.filter((it) => job[it] !== null).map((name) => [h('dt', {}, name.replaceAll('_', ' ')), h('dd', {}, name === 'plugin' ? h('a', { href: `#/plugins/${job.plugin}` }, job.plugin) : String(job[name]))]);
       const times = ['created_at', 'started_at', 'finished_at'].map((name) => [h('dt', {}, name.replace('_at', '')), h('dd', {}, moment(job[name]))]);
       const [output, files] = job.status === 'SUCCESS' ? await Promise.all([outputOf(job), beside(job)]) : [null, []];
-      set(body, h('p', {}, outcome(job), ' ', buttons(job, load)),
-        job.error ? part('Error', failure(job.error, internal(job))) : null,
+      set(body, job.error ? part('Error', failure(job.error, internal(job))) : null,
         output ? part('Result', tree(output)) : null, files.length ? part('Attachments', files) : null,
         part('Facts', h('dl', { class: 'facts' }, facts, h('dt', {}, 'picture'), h('dd', {}, bytes(job.image_bytes)), times, h('dt', {}, 'took'), h('dd', {}, took(job)))));
     } catch (problem) {

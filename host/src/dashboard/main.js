@@ -10,6 +10,7 @@ import * as plugin from './plugin.js';
 import { refresh, state, watch } from './state.js';
 import * as theme from './theme.js';
 import * as tryIt from './try.js';
+import { failure } from './words.js';
 
 const ROUTES = [
   [/^$/, 'Host', front.show],
@@ -23,11 +24,20 @@ const ROUTES = [
 const main = document.getElementById('main');
 let view = null;
 
+/** What a part of an address says; itself, where somebody has typed half of it. */
+function decoded(part) {
+  try {
+    return part && decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function route() {
   const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
   for (const [pattern, title, show] of ROUTES) {
     const found = pattern.exec(path);
-    if (found) return { title, show, parts: found.slice(1).map((it) => it && decodeURIComponent(it)), query: new URLSearchParams(query) };
+    if (found) return { title, show, parts: found.slice(1).map(decoded), query: new URLSearchParams(query) };
   }
   const show = (root) => root.append(h('h1', { tabindex: '-1' }, 'No such page'), h('p', {}, h('a', { href: '#/' }, 'To the host')));
   return { title: 'No such page', show, parts: [], query: new URLSearchParams() };
@@ -80,10 +90,13 @@ document.getElementById('skip').addEventListener('click', (event) => { event.pre
 watch(showAway);
 await begin();
 showWho();
-await refresh();
-if (access.may('analyze')) open({ isFirst: true });
-else set(main, h('h1', {}, 'Host'), h('p', {}, 'This host answers only to tokens.'));
-window.addEventListener('hashchange', () => { if (access.may('analyze')) open(); });
-document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
-events.follow();
+if (access.may('analyze')) {
+  await refresh();
+  open({ isFirst: true });
+  window.addEventListener('hashchange', () => open());
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+  events.follow();
+} else {
+  set(main, h('h1', {}, 'Host'), failure(access.who().problem.error));
+}
 document.documentElement.dataset.ready = 'yes';

@@ -15,16 +15,19 @@ import { bytes, count, failure, millis, moment, percent, rate, showState, state 
 const CRASH_EVENTS = new Set(['crashed', 'quarantined', 'released', 'forced_kill', 'rolled_back']);
 
 const ACTIONS = [
-  ['disable', 'Disable', 'Its calls are refused until it is enabled. What runs goes on to its end.', (it) => it.lifecycle !== 'DISABLED'],
-  ['enable', 'Enable', 'It takes calls again.', (it) => ['DISABLED', 'QUARANTINED'].includes(it.lifecycle)],
-  ['reload', 'Reload', 'Settings and folder are read again, and the build in the folder serves. No call is lost.', () => true],
-  ['rollback', 'Roll back', 'The last good build before this one serves. No call is lost.', () => true],
+  ['disable', 'Disable', () => 'Its calls are refused until it is enabled. What runs goes on to its end.', (it) => it.lifecycle !== 'DISABLED'],
+  ['enable', 'Enable', () => 'It takes calls again.', (it) => ['DISABLED', 'QUARANTINED'].includes(it.lifecycle)],
+  ['reload', 'Reload', (canary) => (canary ? `The trial of ${canary.generation} ends well: it serves all calls.` : 'Settings and folder are read again, and the build in the folder serves. No call is lost.'), () => true],
+  ['rollback', 'Roll back', (canary) => (canary ? `The trial of ${canary.generation} ends: the build before it serves all calls.` : 'The last good build before this one serves. No call is lost.'), () => true],
 ];
 
+const canaryOf = (plugin) => plugin?.generations?.find((it) => it.canary);
+
 function actions(name, after) {
+  let canary = null;
   const outcome = h('div', { role: 'status', class: 'outcome' });
   const run = async ([path, verb, consequence]) => {
-    if (!await confirm(`${verb} ${name}?`, consequence, verb)) return;
+    if (!await confirm(`${verb} ${name}?`, consequence(canary), verb)) return;
     say(outcome, `${verb} …`);
     try {
       const now = await act('POST', `v1/plugins/${name}/${path}`);
@@ -37,6 +40,7 @@ function actions(name, after) {
   };
   const buttons = ACTIONS.map((action) => ({ shows: action[3], button: h('button', { type: 'button', onclick: () => run(action) }, action[1]) }));
   const update = (plugin) => {
+    canary = canaryOf(plugin);
     const pressed = buttons.find((it) => it.button === document.activeElement);
     for (const { shows, button } of buttons) button.hidden = !shows(plugin);
     // Who has just pressed what is gone now is not to be left nowhere.
@@ -65,7 +69,7 @@ function curves() {
     const all = points(plugin.name);
     const now = recent(all);
     drawSparks({ calls, latency }, all);
-    say(callsNow, `${rate(now.rate)} calls a second, ${percent(now.errors)} errors in the last minute`);
+    say(callsNow, `${rate(now.rate)} calls a second${now.calls ? `, ${percent(now.errors)} errors` : ''} in the last minute`);
     const it = plugin.latency_ms;
     say(latencyNow, it ? `p50 ${millis(it.p50)}, p90 ${millis(it.p90)}, p99 ${millis(it.p99)}, p99.9 ${millis(it['p99.9'])}, most ${millis(it.max)}` : 'No calls in the last minutes');
   };
@@ -78,9 +82,9 @@ function generations() {
   let seen = '';
   const update = ({ generations: all }) => {
     if (seen === (seen = JSON.stringify(all))) return;
-    const hasCanary = all.some((it) => it.canary);
+    const tried = all.reduce((sum, it) => sum + (it.canary ?? 0), 0);
     set(made.body, all.map((it, index) => row(made, h('code', {}, it.generation), stateOf(it.lifecycle),
-      it.canary ? `canary, ${it.canary} %` : (index === 0 ? (hasCanary ? 'the rest' : 'all') : 'none'), it.version, moment(it.since),
+      it.canary ? `canary, ${it.canary} %` : (index === 0 ? `${100 - tried} %` : 'none'), it.version, moment(it.since),
       count(it.success_count), count(it.error_count), count(it.crashes), it.reason ?? '–')));
   };
   return { element: made.whole, update };
@@ -90,8 +94,15 @@ function generations() {
 function errors(name) {
   const items = h('ul', { class: 'errors' });
   const none = h('p', { class: 'muted' }, 'None are kept.');
-  const entry = (job) => h('li', {}, fold([moment(job.error.timestamp ?? job.finished_at), ' ', h('code', {}, job.error.details?.code), ' ', job.error.message],
-    failure(job.error, internal(job)), h('p', {}, h('a', { href: `#/jobs/${job.id}` }, 'The job'))));
+  const entry = (job) => {
+    const told = h('div', {}, failure(job.error));
+    const one = fold([moment(job.error.timestamp ?? job.finished_at), ' ', h('code', {}, job.error.details?.code), ' ', job.error.message],
+      told, h('p', {}, h('a', { href: `#/jobs/${job.id}` }, 'The job')));
+    // What operators are told besides stands in the job, not in the list.
+    const complete = async () => set(told, failure(job.error, internal(await get(`v1/jobs/${job.id}`))));
+    one.addEventListener('toggle', () => complete().catch(() => {}), { once: true });
+    return h('li', {}, one);
+  };
   const load = async () => {
     const page = await get(`v1/jobs?kind=all&status=FAILED&plugin=${name}&limit=12`);
     const all = page.items.filter((it) => it.error);
@@ -104,14 +115,14 @@ function errors(name) {
 /** Shows the page; what it gives ends it. */
 export function show(root, [name]) {
   const heading = h('h1', { tabindex: '-1' }, name);
-  const [state, about, why, list] = [h('span'), h('p'), h('p', { class: 'reason' }), h('dl', { class: 'facts grid' })];
+  const [state, trial, about, why, list] = [h('span'), h('span'), h('p'), h('p', { class: 'reason' }), h('dl', { class: 'facts grid' })];
   const [charts, builds, wrong] = [curves(), generations(), errors(name)];
   const [schemas, problem] = [h('div'), h('div')];
   const does = may('operate') ? actions(name, () => { refresh(); load(); }) : null;
   const happened = may('operate') ? events.list({ most: 50, admits: (it) => it.plugin === name && CRASH_EVENTS.has(it.kind), empty: 'There was none.', withPlugin: false, label: `Crashes of ${name}` }) : null;
   const told = may('operate') ? events.list({ most: 50, admits: (it) => it.plugin === name, withPlugin: false, label: `Events of ${name}` }) : null;
-  const body = h('div', { hidden: true }, h('p', { class: 'bar' }, state, h('a', { href: `#/try/${name}`, class: 'button' }, `Try ${name}`)), about, why,
-    does?.element, charts.element,
+  const body = h('div', { hidden: true }, h('p', { class: 'bar' }, state, trial, h('a', { href: `#/try/${name}`, class: 'button' }, `Try ${name}`)), about, why,
+    does?.element ?? h('p', { class: 'muted' }, 'To disable, reload or roll it back, and to see crashes and events, takes a token of the role operate.'), charts.element,
     part('Latest errors', wrong.latest), happened ? part('Crashes', happened.element) : null, part('Generations', builds.element),
     part('Options and output', schemas), part('Facts', list), told ? part('Events', told.element) : null);
   root.append(heading, problem, body);
@@ -119,6 +130,8 @@ export function show(root, [name]) {
   const update = (plugin) => {
     body.hidden = false;
     showState(state, plugin.lifecycle);
+    const canary = canaryOf(plugin);
+    say(trial, canary ? `canary ${canary.generation} gets ${canary.canary} % of the calls` : '');
     say(about, plugin.description);
     say(why, [plugin.reason, plugin.file_invalid].filter(Boolean).join(' '));
     does?.update(plugin);

@@ -7,11 +7,19 @@ import { bytes } from './words.js';
 const isObject = (it) => it !== null && typeof it === 'object';
 const MOST = 200;
 
+/** A value in a line, with room to break it: to nine digits, for all of which there is the JSON. */
+function written(value) {
+  if (typeof value === 'number') return String(Number.isInteger(value) ? value : Number(value.toPrecision(9)));
+  if (Array.isArray(value)) return `[${value.map(written).join(', ')}]`;
+  if (isObject(value)) return `{${Object.entries(value).map(([name, inner]) => `${name}: ${written(inner)}`).join(', ')}}`;
+  return JSON.stringify(value);
+}
+
 function leaf(value) {
   const css = colour(value);
   if (css) return [swatch(css), h('code', {}, isObject(value) ? css : value)];
   if (typeof value === 'string') return h('span', { class: 'text' }, value);
-  return h('code', {}, JSON.stringify(value));
+  return h('code', {}, written(value));
 }
 
 /** Whether things are alike enough to stand in a table. */
@@ -23,7 +31,7 @@ function columns(list) {
 
 function brief(value) {
   if (!isObject(value) || colour(value)) return leaf(value);
-  return h('code', {}, JSON.stringify(value));
+  return h('code', {}, written(value));
 }
 
 /** A value, whatever it is. */

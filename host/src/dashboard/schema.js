@@ -91,7 +91,7 @@ export function describe(caption, schema) {
   const whole = fold('As JSON Schema', h('pre', { tabindex: '0' }, JSON.stringify(schema, null, 2)));
   const all = fields(schema, schema, '', 0);
   if (!all.length) return h('div', {}, h('p', { class: 'muted' }, `${caption}: no fields are named.`), whole);
-  const fieldTable = table(caption, ['Field', 'Type', 'Default', 'Meaning'], { class: 'schema' });
+  const fieldTable = table(caption, ['Field', 'Type', 'Default', 'Meaning'], { class: 'cards schema' });
   for (const { path, property, found, isRequired } of all) {
     const fallback = found.default === undefined ? (isRequired ? 'required' : '–') : h('code', {}, JSON.stringify(found.default));
     const meaning = [found.description ?? found.title ?? '', limits(found) ? h('span', { class: 'muted' }, ` (${limits(found)})`) : ''];

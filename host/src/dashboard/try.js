@@ -40,9 +40,13 @@ function intake(onpicture) {
   const input = h('input', { type: 'file', id: 'picture', accept: 'image/*,.tif,.tiff,.ppm,.pnm', onchange: () => take(input.files[0]) });
   const told = h('p', { role: 'status', class: 'muted' });
   const preview = h('div', { class: 'preview' });
-  const area = h('div', { class: 'drop' }, h('label', { for: 'picture' }, 'Picture'), input, h('p', { class: 'muted' }, 'Choose one, drop it here, or paste it.'), preview, told);
+  const area = h('div', { class: 'drop' }, h('label', { for: 'picture' }, 'Picture'), input, h('p', { class: 'muted' }, 'Choose one, drop it on this page, or paste it.'), preview, told);
   const tell = () => {
     if (!picture) return;
+    // The field says so too, whichever way the picture came.
+    const chosen = new DataTransfer();
+    chosen.items.add(picture.file);
+    input.files = chosen.files;
     say(told, `${picture.name}, ${picture.type}, ${bytes(picture.file.size)}`);
     set(preview, picture.isShown ? h('img', { src: picture.url, alt: '' }) : null);
   };
@@ -52,23 +56,24 @@ function intake(onpicture) {
     tell();
     onpicture();
   };
-  area.addEventListener('dragover', (event) => { event.preventDefault(); area.classList.add('over'); });
-  area.addEventListener('dragleave', () => area.classList.remove('over'));
-  area.addEventListener('drop', (event) => {
-    event.preventDefault();
-    area.classList.remove('over');
-    take(event.dataTransfer.files[0]);
-  });
-  const paste = (event) => take([...event.clipboardData.files][0]);
-  document.addEventListener('paste', paste);
+  // Anywhere on the page: beside the area the browser would leave for the picture.
+  const drag = (event) => { event.preventDefault(); area.classList.toggle('over', event.type === 'dragover'); };
+  const listening = {
+    dragover: drag,
+    dragleave: drag,
+    drop: (event) => { drag(event); take(event.dataTransfer.files[0]); },
+    paste: (event) => take(event.clipboardData.files[0]),
+  };
+  for (const [name, listener] of Object.entries(listening)) document.addEventListener(name, listener);
   tell();
-  return { area, input, stop: () => document.removeEventListener('paste', paste) };
+  const stop = () => { for (const [name, listener] of Object.entries(listening)) document.removeEventListener(name, listener); };
+  return { area, input, stop };
 }
 
 function shown(answer, took, line) {
   return [h('p', { class: 'muted' }, `${answer.plugin} answered in ${millis(took)}.`),
     picture ? figure(picture, answer.result) : null,
-    h('h3', {}, 'Result'), tree(answer.result),
+    h('h3', {}, 'Output'), tree(answer.result, 'Output'),
     answer.attachments?.length ? [h('h3', {}, 'Attachments'), attachments(answer.attachments)] : null,
     fold('As JSON', h('pre', { tabindex: '0' }, JSON.stringify(answer.result, null, 2))), line];
 }
@@ -142,6 +147,8 @@ export function show(root, [wanted]) {
     set(outcome, h('p', {}, 'Waiting for the answer …'));
     await run(chosen).catch((problem) => refused(problem, chosen));
     button.disabled = false;
+    // A button that was disabled has lost the focus; on a narrow screen the answer is out of sight.
+    outcome.focus();
     refreshSoon();
   }
 

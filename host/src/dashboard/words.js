@@ -3,7 +3,7 @@
 import { h, svg } from './dom.js';
 
 const SHAPES = {
-  READY: ['good', 'disc'], SUCCESS: ['good', 'disc'], ready: ['good', 'disc'],
+  READY: ['good', 'disc'], SUCCESS: ['good', 'disc'], ready: ['good', 'disc'], live: ['good', 'disc'],
   LOADING: ['calm', 'ring'], PENDING: ['calm', 'ring'], starting: ['calm', 'ring'],
   DRAINING: ['calm', 'half'], RUNNING: ['calm', 'half'], draining: ['calm', 'half'],
   DISABLED: ['warn', 'square'], CANCELLED: ['warn', 'square'],

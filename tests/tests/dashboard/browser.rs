@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::wd::Capabilities;
@@ -84,8 +85,13 @@ impl Browser {
 
     /// Opens a page, and waits until it has begun.
     pub(crate) fn open(&self, url: &str) {
-        self.lead(|| self.client.goto(url));
+        self.go(url);
         self.until("document.documentElement.dataset.ready === 'yes'");
+    }
+
+    /// Opens a page.
+    pub(crate) fn go(&self, url: &str) {
+        self.lead(|| self.client.goto(url));
     }
 
     /// What an expression of the page's language comes to.
@@ -139,11 +145,30 @@ impl Browser {
 
     /// Presses a key, whatever has the focus.
     pub(crate) fn press(&self, key: Key) {
-        let pressed = async {
-            let active = self.client.active_element().await?;
-            active.send_keys(&char::from(key).to_string()).await
-        };
-        self.runtime.block_on(pressed).unwrap();
+        self.type_here(&char::from(key).to_string());
+    }
+
+    /// Types, whatever has the focus.
+    pub(crate) fn type_here(&self, text: &str) {
+        let strokes = text
+            .chars()
+            .fold(KeyActions::new("keys".into()), |strokes, value| {
+                let pressed = strokes.then(KeyAction::Down { value });
+                pressed.then(KeyAction::Up { value })
+            });
+        let typed = self.client.perform_actions(strokes);
+        self.runtime.block_on(typed).unwrap();
+    }
+
+    /// What a screen reader is given to say: each thing's role and name.
+    pub(crate) fn spoken(&self) -> Vec<String> {
+        let tree = self.command("Accessibility.getFullAXTree", &json!({}));
+        let all = tree["nodes"].as_array().cloned().unwrap_or_default();
+        let spoken = all.iter().filter(|it| it["ignored"] == false).map(|it| {
+            let text = |part: &str| it[part]["value"].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("role"), text("name"))
+        });
+        spoken.collect()
     }
 
     /// Goes on with the tabulator until the element with the focus has this text.
