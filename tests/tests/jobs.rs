@@ -6,7 +6,7 @@
 )]
 
 use bulkhead_tests::cli;
-use bulkhead_tests::daemon::Daemon;
+use bulkhead_tests::daemon::{Answer, Daemon};
 use bulkhead_tests::fixtures::{bytes, fixture};
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::submit::{brief, counted, id, journal, steps_config};
@@ -555,4 +555,37 @@ fn a_job_that_was_stopped_by_nobody_keeps_its_deadline() {
         ("FAILED timeout", &json!(2))
     );
     assert_eq!(ended["error"]["details"]["deadline_ms"], 100);
+}
+
+/// What an analysis would be refused for is no job, though the plugin was not opened yet.
+#[test]
+fn what_no_analysis_takes_is_no_job() {
+    let folder = Folder::of(&fixture("fixture-steps"));
+    // One daemon each: the first to ask opens the plugin.
+    let refused = |ask: &dyn Fn(&Daemon) -> Answer| {
+        let daemon = Daemon::start(&folder, "plugins.preload = 0");
+        let answer = ask(&daemon);
+        let listed = daemon.get("/v1/jobs").body["items"].clone();
+        (answer, listed)
+    };
+    let long = json!({ "mark": "x".repeat(2 << 20) });
+    for (options, status, code) in [
+        (json!({ "steps": "many" }), 422, "invalid_options"),
+        (long, 400, "malformed_request"),
+    ] {
+        let body = json!({
+            "plugin": "steps", "mime_type": "image/x-any", "image": "aW1hZ2U=", "options": options,
+        });
+        let (analysis, _) = refused(&|daemon| daemon.post_json(&body));
+        let (job, listed) = refused(&|daemon| daemon.post_json_to("/v1/jobs", &body));
+        assert_eq!(analysis.status, status, "{}", analysis.body);
+        assert_eq!(analysis.body["error"]["details"]["code"], code);
+        let told = |answer: &Answer| {
+            let error = &answer.body["error"];
+            ["type", "message", "details", "plugin"].map(|key| error[key].clone())
+        };
+        assert_eq!(job.status, analysis.status, "{}", job.body);
+        assert_eq!(told(&job), told(&analysis));
+        assert_eq!(listed, json!([]), "it was kept");
+    }
 }

@@ -98,7 +98,7 @@ fn in_order(mut calls: Vec<Call>) -> Vec<Call> {
 async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope>> {
     let failed =
         |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
-    check(durable, &call)?;
+    check(durable, &call).await?;
     match durable.payloads.prepare(&call.payload).await {
         Ok((sha256, data, arriving)) => {
             fail::fail_point!("job.payload_kept");
@@ -114,8 +114,8 @@ async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope
 }
 
 /// What can be told before a job is kept, is told then. A plugin that another host serves is known there.
-fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
-    let checked = durable.plugins.check(call);
+async fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
+    let checked = durable.plugins.check(call).await;
     checked.or_else(|envelope| {
         let is_elsewhere = || durable.served.load().contains(&call.plugin);
         if envelope.code() == Code::PluginNotFound && is_elsewhere() {
