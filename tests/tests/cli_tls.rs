@@ -87,7 +87,7 @@ fn a_daemon_is_believed_whose_certificate_is_vouched_for() {
     let types = ["--mime-type", "image/x-any"];
     let to = ["--daemon", &at, "--ca-file", ca];
     let job = ["jobs", "submit", TINY, text(&picture), "--wait"];
-    let waited = cli::run(&[&job[..], &types, &to].concat());
+    let waited = cli::run(&[&job[..], &["--type", types[1]], &to].concat());
     assert_eq!(waited.exit, 0, "{}", waited.stderr);
     let bench = [
         "bench",

@@ -162,7 +162,8 @@ fn who_speaks_no_tls_is_told_so_and_holds_nobody_up() {
 #[tokio::test]
 async fn who_was_idle_too_long_is_told_that_the_connection_ends() {
     let scene = Scene::new();
-    let daemon = scene.start();
+    let config = scene.config() + "server.send_timeout = '500ms'\n";
+    let daemon = Daemon::start(&scene.folder, &config);
     let certificate = fs::read_to_string(&scene.certificate).unwrap();
     let keep = ASK.replace("Connection: close\r\n", "");
     for (alpn, sent) in [("http/1.1", keep.as_str()), ("http/1.1", ""), ("h2", "")] {

@@ -15,7 +15,7 @@ use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::lanes::Lane;
 use bulkhead_tests::{on_each_lane, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -162,19 +162,20 @@ fn a_collector_hears_of_the_runs_of_jobs() {
     let daemon = daemon(&config);
     let said = format!("00-{TRACE}-{SPAN}-01");
     let submit = |options: &Value| {
-        let headers = [("traceparent", said.as_str())];
+        let headers = [("traceparent", said.as_str()), ("x-deadline-ms", "2000")];
         let query = [("max_attempts", "2")];
         let answer = daemon.submit_with(PLUGIN, options, &query, &headers);
         assert_eq!(answer.status, 202);
         answer.header("x-job-id").unwrap().to_owned()
     };
-    let (fine, aborts) = (submit(&way("fine")), submit(&way("abort")));
+    let hang = json!({ "way": "hang", "millis": 60_000 });
+    let (fine, hangs) = (submit(&way("fine")), submit(&hang));
     let runs = collector.until(3, |span| span.name == "job");
     let of = |job: &str| {
         let of_it = runs.iter().filter(|span| span.says(job));
         of_it.cloned().collect::<Vec<_>>()
     };
-    let ([run], [first, second]) = (&of(&fine)[..], &of(&aborts)[..]) else {
+    let ([run], [first, second]) = (&of(&fine)[..], &of(&hangs)[..]) else {
         panic!("{runs:#?}")
     };
     let spans = collector.spans.lock().unwrap().clone();
@@ -190,10 +191,10 @@ fn a_collector_hears_of_the_runs_of_jobs() {
     }
     assert!(run.says("success") && !run.failed, "{run:?}");
     for span in [first, second] {
-        assert!(span.says("crash") && span.failed, "{span:?}");
+        assert!(span.says("timeout") && span.failed, "{span:?}");
     }
     let log = daemon.line("call failed", |line| {
-        line["job"] == aborts.as_str() && line["message"] == "call failed"
+        line["job"] == hangs.as_str() && line["message"] == "call failed"
     });
     assert_eq!(log["trace"], TRACE, "{log}");
 }
