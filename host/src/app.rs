@@ -2,6 +2,7 @@
 //! the tests both begin here.
 
 mod access;
+mod adopted;
 mod jobs;
 mod listen;
 mod sample;
@@ -41,6 +42,7 @@ use crate::services::rollout::{Reconciler, RolloutContext, SettingsSource};
 use crate::services::{AnalysisService, JobManagementService, PluginManagementService};
 use crate::validation::InputLimits;
 use crate::watcher::FolderView;
+use adopted::Followed;
 use traces::Traces;
 
 /// The most bytes of results that are kept in memory for a later look.
@@ -263,7 +265,7 @@ impl App {
             access,
             service,
             config,
-            running: _,
+            running,
             workers,
             events,
             reconciler,
@@ -282,10 +284,10 @@ impl App {
             state: Arc::clone(&state),
             budget: Budget::new(config.server.budget()),
             edge: Arc::clone(&edge),
-            access,
+            access: Arc::clone(&access),
             requests: Arc::default(),
             tracer: traces.tracer.clone(),
-            settings: listen::edge(&config.server),
+            settings: listen::edge(&config.server, running),
         };
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
@@ -293,6 +295,16 @@ impl App {
             tls: config.server.tls.certificate.is_some(),
         };
         let router = http::router(services, limits);
+        let listeners = listeners.into();
+        let tls = listeners.tls().cloned();
+        let settings = settings.map(|source| {
+            let followed = Followed {
+                source,
+                access,
+                tls,
+            };
+            Arc::new(followed) as Arc<dyn SettingsSource>
+        });
         let stop = reconciler.stop();
         watch::start(&config.plugins, view, reconciler, settings, &tasks);
         tasks.spawn(sample::rates(Arc::clone(&plugins), stop.clone()));

@@ -71,13 +71,13 @@ impl ToolRunner {
     ///
     /// # Errors
     /// The envelope of what is wrong with it.
-    pub fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
-        let check = || {
+    pub async fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
+        let check = async {
             validation::input(call, self.limits)?;
             let plugin = self.registry.get_plugin(call.plugin.as_str())?;
-            plugin.suits(&call.mime_type, call.options.as_deref())
+            plugin.suits(&call.mime_type, call.options.as_deref()).await
         };
-        let checked = std::panic::catch_unwind(AssertUnwindSafe(check));
+        let checked = AssertUnwindSafe(check).catch_unwind().await;
         let checked = checked.unwrap_or_else(|payload| Err(internal(&*payload)));
         checked.map_err(|error| enveloped(&error, call))
     }

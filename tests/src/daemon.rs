@@ -243,8 +243,12 @@ impl Daemon {
 
     /// Sends a JSON body.
     pub fn post_json(&self, body: &Value) -> Answer {
-        let request = self.agent.post(self.url("/v1/analyze"));
-        Answer::of(request.send_json(body))
+        self.post_json_to("/v1/analyze", body)
+    }
+
+    /// Sends a JSON document to any route.
+    pub fn post_json_to(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.agent.post(self.url(path)).send_json(body))
     }
 
     /// A request of who has this token.

@@ -158,6 +158,28 @@ fn who_speaks_no_tls_is_told_so_and_holds_nobody_up() {
     });
 }
 
+/// One that was cut off on its way would look the same without a farewell.
+#[tokio::test]
+async fn who_was_idle_too_long_is_told_that_the_connection_ends() {
+    let scene = Scene::new();
+    let config = scene.config() + "server.send_timeout = '500ms'\n";
+    let daemon = Daemon::start(&scene.folder, &config);
+    let certificate = fs::read_to_string(&scene.certificate).unwrap();
+    let keep = ASK.replace("Connection: close\r\n", "");
+    for (alpn, sent) in [("http/1.1", keep.as_str()), ("http/1.1", ""), ("h2", "")] {
+        let mut client = shake(&daemon, &certificate, &[alpn]).await.unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let ended = client.read_to_end(&mut said).await;
+        assert!(ended.is_ok(), "{alpn} {sent:?}: {ended:?}");
+        assert_eq!(
+            sent.is_empty(),
+            !said.starts_with(b"HTTP/1.1 200"),
+            "{alpn}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_taken_over() {
     let scene = Scene::new();

@@ -12,6 +12,7 @@ use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::http2::{Http2, frame, get};
 use hyper::Request;
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -69,10 +70,27 @@ async fn foreign_names_and_large_heads_are_refused() {
         (status, &body["error"]["details"]["code"]),
         (403, &"forbidden".into())
     );
-    let mut large = get("http://localhost/healthz");
-    let long = "x".repeat(64 << 10).parse().unwrap();
-    large.headers_mut().insert("x-a", long);
-    assert_eq!(client.send(large).await.status(), 431);
+    let large = |kib: usize| {
+        let mut large = get("http://localhost/healthz");
+        let long = "x".repeat(kib << 10).parse().unwrap();
+        large.headers_mut().insert("x-a", long);
+        large
+    };
+    assert_eq!(client.ask(large(31)).await.0, 200);
+    for kib in [32, 64] {
+        let (status, body) = client.ask(large(kib)).await;
+        let error = &body["error"];
+        assert_eq!(
+            (status, &error["details"]),
+            (
+                431,
+                &json!({ "code": "headers_too_large", "limit": 32 << 10 })
+            )
+        );
+        assert!(error["message"].is_string(), "{error}");
+    }
+    // Of this one the library tells nobody.
+    assert_eq!(client.send(large(200)).await.status(), 431);
     assert_eq!(client.ask(get("http://localhost/healthz")).await.0, 200);
 }
 

@@ -6,7 +6,7 @@
 )]
 
 use bulkhead_tests::cli;
-use bulkhead_tests::daemon::Daemon;
+use bulkhead_tests::daemon::{Answer, Daemon};
 use bulkhead_tests::fixtures::{bytes, fixture};
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::submit::{brief, counted, id, journal, steps_config};
@@ -555,4 +555,42 @@ fn a_job_that_was_stopped_by_nobody_keeps_its_deadline() {
         ("FAILED timeout", &json!(2))
     );
     assert_eq!(ended["error"]["details"]["deadline_ms"], 100);
+}
+
+/// What an analysis is refused for by the host is no job, though the plugin was not opened yet.
+#[test]
+fn what_no_analysis_takes_is_no_job() {
+    let folder = Folder::of(&fixture("fixture-steps"));
+    let long = json!({ "mark": "x".repeat(2 << 20) });
+    // In a worker, the schema is held against the options where the code runs.
+    for (lane, options, status, code) in [
+        (
+            "in-process",
+            json!({ "steps": "many" }),
+            422,
+            "invalid_options",
+        ),
+        ("in-process", long.clone(), 400, "malformed_request"),
+        ("process", long, 400, "malformed_request"),
+    ] {
+        let config = format!("plugins.preload = 0\n[plugins.defaults]\nlane = '{lane}'\n");
+        let body = json!({
+            "plugin": "steps", "mime_type": "image/x-any", "image": "aW1hZ2U=", "options": options,
+        });
+        // The first to ask opens the plugin: each has a daemon of its own.
+        let daemon = Daemon::start(&folder, &config);
+        let job = daemon.post_json_to("/v1/jobs", &body);
+        assert_eq!(daemon.get("/v1/jobs").body["items"], json!([]), "{lane}");
+        drop(daemon);
+        let daemon = Daemon::start(&folder, &config);
+        let analysis = daemon.post_json(&body);
+        assert_eq!(analysis.status, status, "{}", analysis.body);
+        assert_eq!(analysis.body["error"]["details"]["code"], code);
+        let told = |answer: &Answer| {
+            let error = &answer.body["error"];
+            ["type", "message", "details", "plugin"].map(|key| error[key].clone())
+        };
+        assert_eq!(job.status, analysis.status, "{}", job.body);
+        assert_eq!(told(&job), told(&analysis));
+    }
 }

@@ -15,7 +15,7 @@ use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
 use bulkhead_tests::lanes::Lane;
 use bulkhead_tests::{on_each_lane, wait};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -149,6 +149,71 @@ fn a_collector_hears_of_a_request_and_its_parts() {
     assert!(call.says("success") && !call.failed && !request.failed);
     let (request, call, plugin) = of(&panics);
     assert!(call.says("panic") && call.failed && plugin.failed && request.failed);
+}
+
+/// A run is a part of the trace of the request that has submitted its job, though that was answered long ago.
+#[test]
+fn a_collector_hears_of_the_runs_of_jobs() {
+    let collector = Collector::start();
+    let config = format!(
+        "telemetry.otlp = \"{}\"\nlog.level = \"info,bulkhead=debug\"\njobs.backoff = \"10ms\"",
+        collector.address
+    );
+    let daemon = daemon(&config);
+    let said = format!("00-{TRACE}-{SPAN}-01");
+    let submit = |options: &Value| {
+        let headers = [("traceparent", said.as_str()), ("x-deadline-ms", "2000")];
+        let query = [("max_attempts", "2")];
+        let answer = daemon.submit_with(PLUGIN, options, &query, &headers);
+        assert_eq!(answer.status, 202);
+        answer.header("x-job-id").unwrap().to_owned()
+    };
+    let hang = json!({ "way": "hang", "millis": 60_000 });
+    let (fine, hangs) = (submit(&way("fine")), submit(&hang));
+    let runs = collector.until(3, |span| span.name == "job");
+    let of = |job: &str| {
+        let of_it = runs.iter().filter(|span| span.says(job));
+        of_it.cloned().collect::<Vec<_>>()
+    };
+    let ([run], [first, second]) = (&of(&fine)[..], &of(&hangs)[..]) else {
+        panic!("{runs:#?}")
+    };
+    let spans = collector.spans.lock().unwrap().clone();
+    let generation = daemon.plugin(PLUGIN)["generation"].clone();
+    for span in [run, first, second] {
+        assert_eq!(span.trace, TRACE);
+        assert!(span.says(PLUGIN), "{span:?}");
+        assert!(span.says(generation.as_str().unwrap()), "{span:?}");
+        let submission = spans.iter().find(|it| it.id == span.parent);
+        assert_eq!(submission.unwrap().name, "POST /v1/jobs");
+        let call = spans.iter().find(|it| it.parent == span.id);
+        assert_eq!(call.unwrap().name, "call");
+    }
+    assert!(run.says("success") && !run.failed, "{run:?}");
+    for span in [first, second] {
+        assert!(span.says("timeout") && span.failed, "{span:?}");
+    }
+    let log = daemon.line("call failed", |line| {
+        line["job"] == hangs.as_str() && line["message"] == "call failed"
+    });
+    assert_eq!(log["trace"], TRACE, "{log}");
+}
+
+/// Whoever submits without a trace has one begun for the run, if it is among those that get one.
+#[test]
+fn a_run_without_a_trace_begins_one() {
+    let collector = Collector::start();
+    let daemon = daemon(&format!("telemetry.otlp = \"{}\"", collector.address));
+    let said = format!("00-{TRACE}-{SPAN}-00");
+    let headers = [("traceparent", said.as_str())];
+    // Whoever says that it is not to be told of is not told of.
+    let quiet = daemon.submit_with(PLUGIN, &way("fine"), &[], &headers);
+    let quiet = quiet.header("x-job-id").unwrap().to_owned();
+    daemon.ended(&quiet);
+    let told = daemon.submitted(PLUGIN, &way("fine"));
+    let runs = collector.until(1, |span| span.name == "job");
+    assert!(runs.iter().all(|span| span.says(&told)), "{runs:?}");
+    assert!(runs.iter().all(|span| span.trace != TRACE), "{runs:?}");
 }
 
 #[test]

@@ -58,6 +58,11 @@ impl Book {
         self.0.len()
     }
 
+    /// All of them.
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        self.0.values().map(|entry| entry.token.clone()).collect()
+    }
+
     /// Whether there is one of this id, whatever its secret.
     pub(super) fn has(&self, secret: &Secret) -> bool {
         self.0.contains_key(secret.id())

@@ -33,7 +33,7 @@ pub struct Rules {
     pub local_needs: bool,
     /// Whether others may come although there are no tokens.
     pub insecure: bool,
-    /// How many requests a token may make a second, where it has no rate of its own; 0: as many as it likes.
+    /// How many requests a token may make a second at first, where it has no rate of its own; 0: as many as it likes.
     pub rate: u32,
     /// How many of these at once.
     pub burst: u32,
@@ -97,6 +97,8 @@ pub enum Shown<'a> {
 /// The gate.
 pub struct Access {
     rules: Rules,
+    // Requests a second, and at once.
+    paced: Mutex<(u32, u32)>,
     /// `None` where no file is followed.
     path: Option<PathBuf>,
     book: ArcSwap<Book>,
@@ -143,6 +145,7 @@ impl Access {
 
     fn new(rules: Rules) -> Self {
         Self {
+            paced: Mutex::new((rules.rate, rules.burst)),
             rules,
             path: None,
             book: ArcSwap::default(),
@@ -302,8 +305,21 @@ impl Access {
         }
     }
 
+    /// From now on, tokens without a rate of their own may make so many requests a second, and all so many at once. Not
+    /// for async code, as [`look`](Self::look) is not.
+    pub fn set_pace(&self, rate: u32, burst: u32) {
+        // Nobody takes over other tokens meanwhile.
+        let _seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paced = self.paced.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = std::mem::replace(&mut *paced, (rate, burst));
+        drop(paced);
+        if was != (rate, burst) {
+            self.take(self.book.load().tokens());
+        }
+    }
+
     fn take(&self, tokens: Vec<Token>) {
-        let paced = (self.rules.rate, self.rules.burst);
+        let paced = *self.paced.lock().unwrap_or_else(PoisonError::into_inner);
         let book = Book::new(tokens, paced, &self.book.load());
         if !book.is_empty() {
             self.had_tokens.store(true, Ordering::Relaxed);

@@ -63,6 +63,7 @@ impl App {
             host,
             running: Arc::clone(&self.running),
             events: Arc::clone(&self.events),
+            tracer: self.traces.tracer.clone(),
         };
         self.jobs.keep(keeping).await.map_err(JobsError::Store)?;
         Ok(())

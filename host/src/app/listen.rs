@@ -1,7 +1,11 @@
 //! What the edge is told of the settings of the server.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use super::StartError;
-use crate::config::Server;
+use crate::config::{Config, Server};
 use crate::http::{CertificateFiles, EdgeSettings, Listeners, OwnNames, Places, ServerLimits};
 
 /// Listens where the settings say.
@@ -9,11 +13,10 @@ use crate::http::{CertificateFiles, EdgeSettings, Listeners, OwnNames, Places, S
 /// # Errors
 /// When that cannot be had.
 pub async fn listen(server: &Server) -> Result<Listeners, StartError> {
-    let tls = server.tls.certificate.clone().zip(server.tls.key.clone());
     let socket = server.socket.clone();
     let places = Places {
         address: server.listen,
-        tls: tls.map(|(certificate, key)| CertificateFiles { certificate, key }),
+        tls: certificate(server),
         socket: socket.map(|path| (path, server.socket_mode.bits())),
     };
     Ok(Listeners::bind(places).await?)
@@ -29,10 +32,20 @@ pub(super) fn limits(server: &Server) -> ServerLimits {
     }
 }
 
-pub(super) fn edge(server: &Server) -> EdgeSettings {
-    let hosts = server.hosts.clone();
+/// Where the certificate is, if TLS is spoken.
+pub(super) fn certificate(server: &Server) -> Option<CertificateFiles> {
+    let files = server.tls.certificate.clone().zip(server.tls.key.clone());
+    files.map(|(certificate, key)| CertificateFiles { certificate, key })
+}
+
+/// The names are those of the settings as they are when somebody asks.
+pub(super) fn edge(server: &Server, running: Arc<ArcSwap<Config>>) -> EdgeSettings {
+    let is_own = move |name: &str| {
+        let config = running.load();
+        config.server.hosts.iter().any(|host| host.matches(name))
+    };
     EdgeSettings {
-        names: OwnNames::of(move |name| hosts.iter().any(|host| host.matches(name))),
+        names: OwnNames::of(is_own),
         compression: server.compression,
     }
 }

@@ -4,52 +4,51 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use ureq::tls::RootCerts;
 
 use super::Common;
-use super::daemon::{Address, Bearer, Daemon};
+use super::address::Address;
+use super::daemon::{Bearer, Daemon};
 use super::exit::{Exit, Failure};
+use super::trust;
 use crate::config::Environment;
 
 /// A daemon, and the form of what is printed.
 #[derive(Args)]
 pub(super) struct At {
-    /// The daemon's address, such as http://127.0.0.1:8077 or unix:/run/bulkhead/bulkhead.sock [default: the configuration's
-    /// `server.listen`]
+    /// The daemon's address, such as http://127.0.0.1:8077, https://host.example:8077 or unix:/run/bulkhead/bulkhead.sock
+    /// [default: the configuration's `server.listen`]
     #[arg(long, value_name = "URL", num_args = 0..=1)]
-    daemon: Option<Option<Address>>,
+    pub(super) daemon: Option<Option<Address>>,
     /// The configuration [default: bulkhead.toml, if there is one]
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// A file with the token to show to the daemon [default: that in BULKHEAD_TOKEN]
     #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    /// A file with the certificates, in PEM, that are to vouch for a daemon that speaks TLS [default: BULKHEAD_CA_FILE, else
+    /// those that the system trusts]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
     /// Print JSON: what the daemon answered
     #[arg(long)]
     pub(super) json: bool,
 }
 
 impl At {
-    /// The daemon at `daemon`, else where the configuration says that it listens.
-    pub(super) fn new(
-        daemon: Option<Address>,
-        config: Option<PathBuf>,
-        token_file: Option<PathBuf>,
-        json: bool,
-    ) -> Self {
-        let daemon = Some(daemon);
-        Self {
-            daemon,
-            config,
-            token_file,
-            json,
-        }
-    }
-
     /// The daemon; nothing is sent yet.
     pub(super) fn daemon(self) -> Result<Daemon, Failure> {
         let token = self.token()?;
-        let address = self.address()?;
-        Ok(Daemon::at(address, token))
+        let ca_file = self.ca_file.clone();
+        let ca_file = ca_file.or_else(|| Environment::of_process().ca_file());
+        let (address, own) = self.address()?;
+        let trusted = match (ca_file, &address) {
+            (Some(file), _) => trust::named(&file)?,
+            (None, Address::Tls(_)) => trust::of_system(own.as_deref()),
+            // Nobody is asked who they are.
+            (None, Address::Tcp(_) | Address::Unix(_)) => RootCerts::WebPki,
+        };
+        Ok(Daemon::at(address, token, trusted))
     }
 
     /// What the file says that was named, else the environment.
@@ -75,9 +74,10 @@ impl At {
         }
     }
 
-    fn address(self) -> Result<Address, Failure> {
+    /// The address that was named, else that of the configuration, with the certificate that is shown there.
+    fn address(self) -> Result<(Address, Option<PathBuf>), Failure> {
         if let Some(address) = self.daemon.flatten() {
-            return Ok(address);
+            return Ok((address, None));
         }
         let common = Common {
             plugins: None,
@@ -85,12 +85,15 @@ impl At {
         };
         // The daemon's own files are none of ours, so it does not matter where they are.
         let config = common.settings(None, Some(PathBuf::new()))?;
-        let listen = config.server.listen;
-        Address::of_listener(listen).ok_or_else(|| {
-            let problem = format!(
-                "`server.listen` is {listen}, which leaves the port open: name the daemon with --daemon"
-            );
-            Failure::new(Exit::Unavailable, problem)
-        })
+        let (listen, own) = (config.server.listen, config.server.tls.certificate);
+        match Address::of_listener(listen, own.is_some()) {
+            Some(address) => Ok((address, own)),
+            None => {
+                let problem = format!(
+                    "`server.listen` is {listen}, which leaves the port open: name the daemon with --daemon"
+                );
+                Err(Failure::new(Exit::Unavailable, problem))
+            }
+        }
     }
 }

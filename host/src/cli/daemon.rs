@@ -2,18 +2,18 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use ureq::http::{HeaderValue, Request, Response, Uri, header};
+use ureq::http::{HeaderValue, Request, Response, header};
 use ureq::middleware::MiddlewareNext;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, BodyReader, SendBody, Timeout};
 
+use super::address::Address;
 use super::exit::{Exit, Failure};
+use super::trust::{self, Doubt};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -27,68 +27,6 @@ const KEPT: usize = 64;
 const PASSING: [u16; 4] = [408, 429, 503, 507];
 /// The most bytes of an answer: schemas are in it.
 const MOST: u64 = 64 << 20;
-
-/// Where a daemon listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
-    /// A host and a port.
-    Tcp(String),
-    /// A socket in the file system.
-    Unix(PathBuf),
-}
-
-impl FromStr for Address {
-    type Err = BadAddress;
-
-    /// Takes `http://HOST:PORT`, `HOST:PORT` and `unix:/PATH`.
-    fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let bad = || BadAddress(text.escape_debug().to_string());
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = PathBuf::from(path);
-            let is_usable = cfg!(unix) && path.is_absolute();
-            return is_usable.then_some(Self::Unix(path)).ok_or_else(bad);
-        }
-        let place = text.strip_prefix("http://").unwrap_or(text);
-        let place = place.strip_suffix('/').unwrap_or(place);
-        let uri: Uri = format!("http://{place}/").parse().map_err(|_| bad())?;
-        let is_whole = uri.authority().is_some_and(|authority| authority == place);
-        if is_whole && uri.port_u16().is_some_and(|port| port != 0) && !place.contains('@') {
-            Ok(Self::Tcp(place.to_owned()))
-        } else {
-            Err(bad())
-        }
-    }
-}
-
-impl Address {
-    /// Where one that listens on `listen` can be reached from this machine; nothing where the port
-    /// is only known when it listens.
-    pub(super) fn of_listener(listen: SocketAddr) -> Option<Self> {
-        let host = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let reached = SocketAddr::new(host, listen.port());
-        (listen.port() != 0).then(|| Self::Tcp(reached.to_string()))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(place) => write!(f, "http://{place}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Text that is no address of a daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "`{0}` is no daemon's address: write \"http://127.0.0.1:8077\", \"127.0.0.1:8077\" or \"unix:/run/bulkhead/bulkhead.sock\""
-)]
-pub(super) struct BadAddress(String);
 
 /// A token as a header has it; never shown.
 pub(super) struct Bearer(HeaderValue);
@@ -110,12 +48,14 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Nothing is sent yet. With each request goes `token`, if there is one.
-    pub(super) fn at(address: Address, token: Option<Bearer>) -> Self {
+    /// Nothing is sent yet. With each request goes `token`, if there is one. Where TLS is spoken, `trusted` say who the
+    /// daemon is.
+    pub(super) fn at(address: Address, token: Option<Bearer>, trusted: RootCerts) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // What the environment says of proxies is for the way out of here, not for this.
             .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(trusted).build())
             .max_redirects(0)
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
@@ -191,10 +131,7 @@ impl Daemon {
     }
 
     fn url(&self, path: &str) -> String {
-        match &self.address {
-            Address::Tcp(place) => format!("http://{place}{path}"),
-            Address::Unix(_) => format!("http://localhost{path}"),
-        }
+        self.address.base() + path
     }
 
     /// Says that an answer is not in the form of the contract.
@@ -227,6 +164,12 @@ impl Daemon {
         }
     }
 
+    /// What else the address may be meant to be.
+    fn otherwise(&self) -> String {
+        let other = self.address.otherwise();
+        other.map_or_else(String::new, |other| format!("; is it {other}?"))
+    }
+
     fn failed(&self, error: ureq::Error) -> DaemonError {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
         let address = self.address.clone();
@@ -241,9 +184,15 @@ impl Daemon {
             {
                 DaemonError::Gone(address)
             }
-            ureq::Error::Io(cause) => absent(address, &cause),
+            ureq::Error::Io(cause) => match trust::doubt(&cause) {
+                Some(Doubt::NoTls) => {
+                    self.stranger(format!("no TLS is spoken there{}", self.otherwise()))
+                }
+                Some(Doubt::Refused(problem)) => DaemonError::Untrusted { address, problem },
+                None => absent(address, &cause),
+            },
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
-                self.stranger("it does not speak HTTP")
+                self.stranger(format!("it does not speak HTTP{}", self.otherwise()))
             }
             ureq::Error::BodyExceedsLimit(_) => self.stranger("its answer has no end"),
             other => self.stranger(other.to_string()),
@@ -295,6 +244,14 @@ pub(super) enum DaemonError {
         /// What gave it away.
         found: String,
     },
+    /// Somebody listens who does not prove to be it.
+    #[error("cannot talk to what listens at {address}: {problem}")]
+    Untrusted {
+        /// Where it listens.
+        address: Address,
+        /// What was found, and what to do.
+        problem: String,
+    },
     /// The daemon has answered with an error.
     #[error("{}", .0.line)]
     Refused(Refused),
@@ -316,7 +273,7 @@ impl DaemonError {
     pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Absent { .. } | Self::Silent(_) | Self::Gone(_) => true,
-            Self::Stranger { .. } => false,
+            Self::Stranger { .. } | Self::Untrusted { .. } => false,
             Self::Refused(refused) => refused.is_passing(),
         }
     }
@@ -325,7 +282,11 @@ impl DaemonError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(refused) => refused.retry_after,
-            Self::Absent { .. } | Self::Silent(_) | Self::Gone(_) | Self::Stranger { .. } => None,
+            Self::Absent { .. }
+            | Self::Silent(_)
+            | Self::Gone(_)
+            | Self::Stranger { .. }
+            | Self::Untrusted { .. } => None,
         }
     }
 }
@@ -357,7 +318,8 @@ impl From<DaemonError> for Failure {
             DaemonError::Absent { .. }
             | DaemonError::Silent(_)
             | DaemonError::Gone(_)
-            | DaemonError::Stranger { .. } => Exit::Unavailable,
+            | DaemonError::Stranger { .. }
+            | DaemonError::Untrusted { .. } => Exit::Unavailable,
         };
         Self::new(exit, error)
     }
@@ -386,51 +348,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn forms_of_addresses() {
-        for (text, url) in [
-            ("127.0.0.1:8077", "http://127.0.0.1:8077"),
-            ("http://127.0.0.1:8077", "http://127.0.0.1:8077"),
-            ("http://localhost:1/", "http://localhost:1"),
-            ("[::1]:8077", "http://[::1]:8077"),
-            ("unix:/run/b.sock", "unix:/run/b.sock"),
-        ] {
-            let address: Address = text.parse().unwrap();
-            assert_eq!(address.to_string(), url, "{text}");
-        }
-        for bad in [
-            "",
-            "8077",
-            "localhost",
-            "http://localhost",
-            "127.0.0.1:0",
-            "127.0.0.1:99999",
-            "https://localhost:1",
-            "http://localhost:1/v1",
-            "http://me@localhost:1",
-            "a b:1",
-            "::1:8077",
-            "unix:",
-            "unix:b.sock",
-        ] {
-            assert!(bad.parse::<Address>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_listener_is_reached_where_it_listens() {
-        for (listen, url) in [
-            ("127.0.0.1:8077", Some("http://127.0.0.1:8077")),
-            ("0.0.0.0:80", Some("http://127.0.0.1:80")),
-            ("[::]:80", Some("http://[::1]:80")),
-            ("127.0.0.1:0", None),
-        ] {
-            let address = Address::of_listener(listen.parse().unwrap());
-            let found = address.map(|address| address.to_string());
-            assert_eq!(found.as_deref(), url, "{listen}");
-        }
-    }
 
     #[test]
     fn an_error_is_told_with_its_code_and_reason() {

@@ -1,5 +1,6 @@
 //! The command line: one file per command. Results go to stdout, all else to stderr.
 
+mod address;
 mod analyze;
 mod at;
 mod bench;
@@ -16,6 +17,7 @@ mod serve;
 #[cfg(unix)]
 mod socket;
 mod token;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

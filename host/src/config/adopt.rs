@@ -74,8 +74,13 @@ impl Server {
             socket: waits.keep("server.socket", &self.socket, &socket),
             socket_mode: waits.keep("server.socket_mode", &self.socket_mode, &socket_mode),
             insecure: waits.keep("server.insecure", &self.insecure, &insecure),
-            hosts: waits.keep("server.hosts", &self.hosts, &hosts),
-            tls: waits.keep("server.tls", &self.tls, &tls),
+            hosts,
+            // Other files are read; whether TLS is spoken is settled with the port.
+            tls: if self.tls.is_spoken() && tls.is_spoken() {
+                tls
+            } else {
+                waits.keep("server.tls", &self.tls, &tls)
+            },
             connections: waits.keep("server.connections", &self.connections, &connections),
             max_head: waits.keep("server.max_head", &self.max_head, &max_head),
             header_timeout: waits.keep(
@@ -105,8 +110,8 @@ impl Access {
         Access {
             tokens: waits.keep("access.tokens", &self.tokens, &tokens),
             loopback: waits.keep("access.loopback", &self.loopback, &loopback),
-            rate: waits.keep("access.rate", &self.rate, &rate),
-            burst: waits.keep("access.burst", &self.burst, &burst),
+            rate,
+            burst,
         }
     }
 }

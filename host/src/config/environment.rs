@@ -19,6 +19,7 @@ const PREFIX: &str = "BULKHEAD_";
 const CONFIG: &str = "BULKHEAD_CONFIG";
 const STATE: &str = "BULKHEAD_STATE";
 const TOKEN: &str = "BULKHEAD_TOKEN";
+const CA_FILE: &str = "BULKHEAD_CA_FILE";
 const STATE_OF_SERVICE: &str = "STATE_DIRECTORY";
 const LOG: &str = "BULKHEAD_LOG";
 
@@ -58,6 +59,11 @@ impl Environment {
             })
         };
         self.get(TOKEN).map(given).transpose()
+    }
+
+    /// The file with the certificates that commands have vouch for a daemon.
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.get(CA_FILE).map(PathBuf::from)
     }
 
     /// The folder for the state, as the first of several variables says.
@@ -180,6 +186,7 @@ fn known() -> BTreeMap<String, Option<KeyPath>> {
         (CONFIG.to_owned(), None),
         (STATE.to_owned(), None),
         (TOKEN.to_owned(), None),
+        (CA_FILE.to_owned(), None),
         (LOG.to_owned(), Some(vec!["log", "level"])),
     ];
     let of_keys = keys::TABLES.into_iter().flat_map(|table| {

@@ -64,7 +64,8 @@ pub(super) struct ServerKeys {
     /// The names that requests may call this host by, besides addresses and `localhost`: `"plugins.example.com"`,
     /// `"*.example.com"`.
     pub(super) hosts: Option<Vec<HostPattern>>,
-    /// What TLS is spoken with at `listen`: both keys or none.
+    /// What TLS is spoken with at `listen`: both keys or none. A reload reads both files again, and takes over other
+    /// paths; whether TLS is spoken at all waits for a restart.
     pub(super) tls: TlsKeys,
     /// The most connections at a time; others wait to be accepted.
     pub(super) connections: Option<Within<u64, 1, 1_048_576>>,

@@ -93,6 +93,13 @@ pub struct Tls {
     pub key: Option<PathBuf>,
 }
 
+impl Tls {
+    /// Whether it is spoken.
+    pub fn is_spoken(&self) -> bool {
+        self.certificate.is_some()
+    }
+}
+
 /// Who may do what with a file, as `chmod` takes it: `"660"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

@@ -26,6 +26,9 @@ use crate::envelope::Envelope;
 use crate::error::{CallError, Code};
 use crate::names::PluginName;
 
+/// How long somebody waits for a plugin to open who only wants to know what it takes.
+const OPENED_WITHIN: Duration = Duration::from_secs(5);
+
 /// A plugin of the host's.
 pub struct Plugin {
     name: PluginName,
@@ -143,17 +146,30 @@ impl Plugin {
         })
     }
 
-    /// Whether it takes pictures of this type and these options, as far as its stable generation can tell now.
+    /// Whether it takes pictures of this type and these options, as far as its stable generation can tell. It is opened
+    /// for that, but whoever asks does not wait long: what cannot be told soon is told to the call.
     ///
     /// # Errors
-    /// `unsupported_mime_type`, `invalid_options`.
-    pub fn suits(&self, mime_type: &str, options: Option<&RawValue>) -> Result<(), CallError> {
+    /// `unsupported_mime_type`, `malformed_request`, `invalid_options`.
+    pub async fn suits(
+        &self,
+        mime_type: &str,
+        options: Option<&RawValue>,
+    ) -> Result<(), CallError> {
         let Some(stable) = self.stable() else {
             return Ok(());
         };
         stable.accepts(mime_type)?;
-        let serving = stable.serving_now();
-        serving.map_or(Ok(()), |serving| serving.options.check(options))
+        if let Some(serving) = stable.serving_now() {
+            return serving.options.check(options);
+        }
+        if self.is_disabled() {
+            return Ok(());
+        }
+        match tokio::time::timeout(OPENED_WITHIN, stable.serving()).await {
+            Ok(Ok(serving)) => serving.options.check(options),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// Whether it may be called right now.

@@ -186,8 +186,8 @@ impl PluginManagementService {
     ///
     /// # Errors
     /// The envelope of what is wrong with it.
-    pub fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
-        self.runner.check(call)
+    pub async fn check(&self, call: &Call) -> Result<(), Box<Envelope>> {
+        self.runner.check(call).await
     }
 
     /// The plugins that can be called now, each with its number of calls at a time.

@@ -201,6 +201,31 @@ fn requests_of_a_token_have_a_pace() {
 }
 
 #[test]
+fn another_pace_holds_at_once() {
+    let fixture = Fixture::new();
+    let (_, secret) = fixture.token("paced", Role::Analyze);
+    let gate = fixture.gate(Rules {
+        rate: 0,
+        burst: 50,
+        ..REMOTE
+    });
+    let passed = || {
+        let admitted = (0..1500).map(|_| gate.admit(&bearer(&secret), PEER));
+        admitted.filter(Result::is_ok).count()
+    };
+    assert_eq!(passed(), 1500);
+    gate.set_pace(1, 1000);
+    let some = passed();
+    assert!((1000..1100).contains(&some), "{some}");
+    // The same once more gives nobody a new start.
+    gate.set_pace(1, 1000);
+    let few = passed();
+    assert!(few < 100, "{few}");
+    gate.set_pace(0, 50);
+    assert_eq!(passed(), 1500);
+}
+
+#[test]
 fn guesses_are_slowed_down_and_right_tokens_are_not() {
     let fixture = Fixture::new();
     let (_, right) = fixture.token("right", Role::Analyze);

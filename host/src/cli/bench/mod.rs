@@ -14,7 +14,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::value::RawValue;
 
-use super::daemon::Address;
+use super::address::Address;
 use super::exit::{Exit, Failure};
 use super::{Common, plugin_name};
 use crate::config::{BadUnit, LaneKind, Span};
@@ -62,6 +62,10 @@ pub(super) struct Bench {
     /// A file with the token to show to the daemon [default: that in BULKHEAD_TOKEN]
     #[arg(long, value_name = "FILE", requires = "daemon")]
     token_file: Option<PathBuf>,
+    /// A file with the certificates, in PEM, that are to vouch for a daemon that speaks TLS [default: BULKHEAD_CA_FILE, else
+    /// those that the system trusts]
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    ca_file: Option<PathBuf>,
     /// Print JSON: one object for each row
     #[arg(long)]
     json: bool,

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::samples::{Row, Samples};
 use super::{Bench, Picture, Target};
+use crate::cli::address::Address;
 use crate::cli::at::At;
-use crate::cli::daemon::{Address, Daemon, DaemonError};
+use crate::cli::daemon::{Daemon, DaemonError};
 use crate::cli::exit::Failure;
 
 /// A daemon, and what it is sent.
@@ -24,12 +25,13 @@ impl Bench {
         address: Option<Address>,
         pictures: Vec<Picture>,
     ) -> Result<Vec<Row>, Failure> {
-        let at = At::new(
-            address,
-            self.common.config.take(),
-            self.token_file.take(),
-            self.json,
-        );
+        let at = At {
+            daemon: Some(address),
+            config: self.common.config.take(),
+            token_file: self.token_file.take(),
+            ca_file: self.ca_file.take(),
+            json: self.json,
+        };
         let daemon = at.daemon()?;
         let plugin = daemon.get(&format!("/v1/plugins/{}", self.plugin));
         let lane = match plugin {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use super::address::Address;
 use super::at::At;
-use super::daemon::Address;
 use super::exit::{Exit, Failure};
 use served::{Action, Asked};
 
@@ -28,6 +28,10 @@ pub(super) struct Plugins {
     /// A file with the token to show to the daemon [default: that in BULKHEAD_TOKEN]
     #[arg(long, value_name = "FILE", requires = "daemon")]
     token_file: Option<PathBuf>,
+    /// A file with the certificates, in PEM, that are to vouch for a daemon that speaks TLS [default: BULKHEAD_CA_FILE, else
+    /// those that the system trusts]
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    ca_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -62,9 +66,14 @@ impl Plugins {
         match (self.command, self.daemon) {
             (Some(command), _) => command.run(),
             (None, Some(daemon)) => {
-                let config = self.common.config;
-                let json = self.json;
-                At::new(daemon, config, self.token_file, json).list()
+                let at = At {
+                    daemon: Some(daemon),
+                    config: self.common.config,
+                    token_file: self.token_file,
+                    ca_file: self.ca_file,
+                    json: self.json,
+                };
+                at.list()
             }
             (None, None) => folder::show(self.common, self.json),
         }

@@ -9,7 +9,7 @@ fn every_setting_is_taken_over_or_waits() {
     check_adopted(
         "",
         EVERYTHING,
-        "default=qr; preload=0; keep=100; age=1s; count=5; unused=30days; attempts=100; backoff=10ms; patience=365days; \
+        "names=[HostPattern(Name(\"plugins.example.com\"))]; rate=10; burst=20; default=qr; preload=0; keep=100; age=1s; count=5; unused=30days; attempts=100; backoff=10ms; patience=365days; \
          hosts=[HostPattern(Name(\"example.com\")), HostPattern(Below(\".example.org\")), HostPattern(Address(::1))]; \
          secret=Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); internal=true; \
          callback_attempts=1; timeout=5m; level=warn,bulkhead=trace; lane=InProcess; deadline=1h 30m; \
@@ -17,10 +17,10 @@ fn every_setting_is_taken_over_or_waits() {
          check_output=false; memory=16MiB; open_files=32; file_size=0B; tasks=9; threads=4; warm=2; startup=5s; \
          recycle=1; grace=0s; canary=90; canary_window=1s; network=true; read=[\"/data/models\", \"/etc/x\"]; \
          write=[\"/data/out\"]; env={\"HOME\": \"/home/me\"}",
-        "server.listen server.socket server.socket_mode server.insecure server.hosts server.tls server.connections \
+        "server.listen server.socket server.socket_mode server.insecure server.tls server.connections \
          server.max_head server.header_timeout server.body_timeout server.send_timeout server.compression \
-         server.max_body server.max_in_flight server.max_pixels server.drain access.tokens access.loopback access.rate \
-         access.burst plugins.dir plugins.watch plugins.settle plugins.rescan workers.platform workers.sandbox workers.spares workers.uids \
+         server.max_body server.max_in_flight server.max_pixels server.drain access.tokens access.loopback \
+         plugins.dir plugins.watch plugins.settle plugins.rescan workers.platform workers.sandbox workers.spares workers.uids \
          jobs.store jobs.payloads jobs.postgres_ca jobs.lease log.format telemetry.otlp telemetry.sample",
     );
 }
@@ -40,6 +40,16 @@ fn plugins_come_and_go_and_change() {
         "qr:settings={\"a\":2}",
         "workers.spares",
     );
+}
+
+#[test]
+fn another_certificate_is_taken_over_but_whether_there_is_one_waits() {
+    let tls =
+        |name: &str| format!("server.tls = {{ certificate = '/{name}.pem', key = '/{name}.key' }}");
+    let taken = "tls=Tls { certificate: Some(\"/b.pem\"), key: Some(\"/b.key\") }";
+    check_adopted(&tls("a"), &tls("b"), taken, "");
+    check_adopted("", &tls("b"), "", "server.tls");
+    check_adopted(&tls("a"), "", "", "server.tls");
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn whether_only_this_machine_reaches_an_address() {
 #[test]
 fn the_token_of_commands_is_no_setting() {
     check("", &[("BULKHEAD_TOKEN", "bhk_x")], "");
+    check("", &[("BULKHEAD_CA_FILE", "ca.pem")], "");
     let of = |value: &str| {
         let environment: Environment = [("BULKHEAD_TOKEN", value)].into_iter().collect();
         environment.token().unwrap()

@@ -26,13 +26,18 @@ use super::open::{Opening, Stream};
 use super::preface::Version;
 use super::pulse::{Outgoing, Pulse};
 use super::watch::{Verdict, Watch};
-use super::{Phase, Routes, Server, ServerLimits};
+use super::{Phase, Routes, Server, ServerLimits, refusal};
+use crate::error::CallError;
 
 /// The most requests of a connection at a time.
 const MAX_STREAMS: u32 = 128;
 /// How much of a request's body may be on its way, and of those of a connection.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// The library answers a head by itself, without a word, that is over its limit: so that is some way above ours.
+const HEADS_TOLD: usize = 4;
+/// What a header counts for besides its bytes (RFC 9113, 6.5.2).
+const PER_HEADER: usize = 32;
 /// The most requests that a client may have taken back before we knew of them.
 const MAX_RESET: usize = 32;
 
@@ -68,6 +73,7 @@ pub(super) async fn carry(incoming: Incoming, server: Server<impl Routes>) {
         routes,
         peer,
         pulse,
+        max_head: (version == Version::Two).then_some(limits.max_head),
     };
     match version {
         Version::One => carry_one(stream, asked, limits, opening.phases).await,
@@ -80,6 +86,8 @@ struct Asked<R> {
     routes: R,
     peer: Option<SocketAddr>,
     pulse: Arc<Pulse>,
+    /// Where no parser has judged it.
+    max_head: Option<usize>,
 }
 
 impl<R: Routes> Asked<R> {
@@ -92,11 +100,40 @@ impl<R: Routes> Asked<R> {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
+        let too_large = self.max_head.filter(|most| head(&request) > *most);
+        if too_large.is_some() {
+            self.pulse.stats.refuse();
+        }
         async move {
+            if let Some(limit) = too_large {
+                let limit = limit as u64;
+                return Ok(running.answer(refusal::answer(CallError::HeadTooLarge { limit })));
+            }
             let answer = routes.oneshot(request.map(Body::new)).await?;
             Ok(running.answer(answer))
         }
     }
+}
+
+/// How large the head of a request of HTTP/2 is, as that counts it.
+fn head(request: &Request<Arriving>) -> usize {
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let pseudo = [
+        (":method", request.method().as_str().len()),
+        (":scheme", uri.scheme_str().map_or(0, str::len)),
+        (
+            ":authority",
+            uri.authority().map_or(0, |it| it.as_str().len()),
+        ),
+        (":path", path),
+    ];
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + PER_HEADER);
+    let pseudo = pseudo
+        .iter()
+        .map(|(name, value)| name.len() + value + PER_HEADER);
+    headers.chain(pseudo).sum()
 }
 
 async fn carry_one(
@@ -125,10 +162,11 @@ async fn carry_two(
     tasks: TaskTracker,
 ) {
     let mut protocol = http2::Builder::new(Tasks(tasks));
+    let told = limits.max_head.saturating_mul(HEADS_TOLD);
     protocol
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(told).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_RESET)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -15,7 +15,7 @@ use super::preface::{Rewound, Version};
 use super::pulse::Pulse;
 use super::timed::Timed;
 use super::tls::{self, Tls};
-use super::transport::Transport;
+use super::transport::{Farewell, Transport};
 use super::{Phase, ServerLimits, refusal};
 use crate::error::CallError;
 
@@ -65,6 +65,7 @@ impl Opening {
             }
         };
         let is_two = stream.get_ref().1.alpn_protocol() == Some(tls::H2);
+        let stream = Farewell::new(stream, Arc::clone(&self.pulse));
         let stream = self.polite(Transport::Tls(Box::new(stream)));
         if is_two {
             return Ok(Some((Version::Two, Rewound::untouched(stream))));

@@ -19,6 +19,7 @@ pub(super) struct Pulse {
     pub(super) stats: Arc<EdgeStats>,
     asked: AtomicU64,
     running: AtomicUsize,
+    sending: AtomicUsize,
     streams: AtomicUsize,
     is_endless: AtomicBool,
     has_streamed: AtomicBool,
@@ -31,6 +32,7 @@ impl Pulse {
             stats,
             asked: AtomicU64::new(0),
             running: AtomicUsize::new(0),
+            sending: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             is_endless: AtomicBool::new(false),
             has_streamed: AtomicBool::new(false),
@@ -46,6 +48,11 @@ impl Pulse {
     /// Whether requests are being answered.
     pub(super) fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether there are requests whose answers have not come to their end.
+    pub(super) fn is_answering(&self) -> bool {
+        self.is_running() || self.sending.load(Ordering::Relaxed) > 0
     }
 
     /// Whether an answer that does not end by itself is still on its way.
@@ -93,9 +100,12 @@ impl Running {
             self.0.streams.fetch_add(1, Ordering::Relaxed);
             Streaming(Arc::clone(&self.0))
         });
+        self.0.sending.fetch_add(1, Ordering::Relaxed);
+        let sending = Sending(Arc::clone(&self.0));
         answer.map(|body| Outgoing {
             body,
             _stream: stream,
+            _sending: sending,
         })
     }
 }
@@ -115,10 +125,20 @@ impl Drop for Streaming {
     }
 }
 
+/// Counts an answer as being sent.
+struct Sending(Arc<Pulse>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The body of an answer.
 pub(super) struct Outgoing {
     body: Body,
     _stream: Option<Streaming>,
+    _sending: Sending,
 }
 
 impl hyper::body::Body for Outgoing {

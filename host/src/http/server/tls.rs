@@ -49,7 +49,7 @@ pub enum TlsError {
 /// What TLS is spoken with; clones share it.
 #[derive(Clone)]
 pub struct Tls {
-    files: CertificateFiles,
+    files: Arc<ArcSwap<CertificateFiles>>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
 }
@@ -68,15 +68,23 @@ impl Tls {
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
         Ok(Self {
-            files,
+            files: Arc::new(ArcSwap::from_pointee(files)),
             current,
             acceptor: TlsAcceptor::from(Arc::new(config)),
         })
     }
 
+    /// The pair is in other files from now on, if these are others.
+    pub fn follow(&self, files: CertificateFiles) {
+        if **self.files.load() != files {
+            self.files.store(Arc::new(files));
+            self.renew();
+        }
+    }
+
     /// Reads the pair again, for connections to come. One that is no good changes nothing.
     pub fn renew(&self) {
-        match pair(&self.files) {
+        match pair(&self.files.load()) {
             Ok(pair) if pair.cert == self.current.0.load().cert => {}
             Ok(pair) => {
                 self.current.0.store(Arc::new(pair));

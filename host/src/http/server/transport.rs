@@ -1,7 +1,8 @@
 //! What requests come over: one type for all the ways there are, so that the parsers are built once.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,15 +11,57 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::server::TlsStream;
 
+use super::pulse::Pulse;
+
 /// A connection, as bytes.
 pub(super) enum Transport {
     /// TCP.
     Plain(TcpStream),
     /// TLS on TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Farewell>),
     /// A Unix socket.
     #[cfg(unix)]
     Socket(UnixStream),
+}
+
+/// A TLS connection whose client is told of its end, however it comes: one that was idle is dropped by its parser. Not
+/// so in the midst of an answer, whose end must not look like one that was meant.
+pub(super) struct Farewell {
+    stream: TlsStream<TcpStream>,
+    pulse: Arc<Pulse>,
+}
+
+impl Farewell {
+    pub(super) fn new(stream: TlsStream<TcpStream>, pulse: Arc<Pulse>) -> Self {
+        Self { stream, pulse }
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if self.pulse.is_answering() {
+            return;
+        }
+        let (stream, session) = self.stream.get_mut();
+        // Without effect where it was said before.
+        session.send_close_notify();
+        let mut now = Now(stream);
+        // Who has left no room for it does not read it either.
+        while session.wants_write() && session.write_tls(&mut now).is_ok_and(|sent| sent > 0) {}
+    }
+}
+
+/// Writes what can be written without waiting.
+struct Now<'a>(&'a TcpStream);
+
+impl Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Does the same to whichever it is.
@@ -26,7 +69,10 @@ macro_rules! each {
     ($transport:expr, $stream:ident => $does:expr) => {
         match $transport.get_mut() {
             Transport::Plain($stream) => $does,
-            Transport::Tls($stream) => $does,
+            Transport::Tls(tls) => {
+                let $stream = &mut tls.stream;
+                $does
+            }
             #[cfg(unix)]
             Transport::Socket($stream) => $does,
         }
@@ -63,7 +109,7 @@ impl AsyncWrite for Transport {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tls(tls) => tls.stream.is_write_vectored(),
             #[cfg(unix)]
             Self::Socket(stream) => stream.is_write_vectored(),
         }

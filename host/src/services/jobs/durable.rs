@@ -18,6 +18,7 @@ use super::desks::Desks;
 use super::held::HeldJobs;
 use super::payloads::Payloads;
 use super::tell::CallLog;
+use super::traces::JobTraces;
 use super::watch::{Counted, Ended};
 use crate::config::Config;
 use crate::error::CallError;
@@ -40,6 +41,7 @@ pub(super) struct Durable {
     pub(super) events: Arc<EventLog>,
     pub(super) callbacks: Callbacks,
     pub(super) log: Arc<CallLog>,
+    pub(super) traces: JobTraces,
     pub(super) behind: Arc<Behind>,
     pub(super) desks: Desks,
     pub(super) held: HeldJobs,

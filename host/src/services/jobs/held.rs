@@ -85,6 +85,11 @@ impl HeldJob {
         digest.map(|digest| digest.short())
     }
 
+    /// The id of the trace that its run is a part of, once it runs.
+    pub(super) fn trace_id(&self) -> Option<Arc<str>> {
+        self.call.get().and_then(|call| call.trace_id())
+    }
+
     /// Until when its lease counts.
     pub(super) fn until(&self) -> Instant {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner)

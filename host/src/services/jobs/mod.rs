@@ -20,6 +20,7 @@ mod settle;
 mod stored;
 mod submit;
 mod tell;
+mod traces;
 mod verdict;
 mod watch;
 

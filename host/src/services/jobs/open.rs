@@ -20,11 +20,13 @@ use super::durable::{Durable, Endings};
 use super::held::{HeldJobs, Wish};
 use super::keep::{self, Every};
 use super::payloads::Payloads;
+use super::traces::JobTraces;
 use super::watch::{Counted, Ended};
 use crate::config::Config;
 use crate::events::EventLog;
 use crate::jobs::{HostId, PayloadStore, Reclaim, SharedStore, StoreError};
 use crate::services::callbacks;
+use crate::trace::Tracer;
 
 /// How long jobs that were told to end may take.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
@@ -43,6 +45,8 @@ pub struct Keeping {
     pub running: Arc<ArcSwap<Config>>,
     /// Where what happens is told.
     pub events: Arc<EventLog>,
+    /// Where the traces of runs begin.
+    pub tracer: Tracer,
 }
 
 impl JobManagementService {
@@ -58,6 +62,7 @@ impl JobManagementService {
             host,
             running,
             events,
+            tracer,
         } = keeping;
         let (over, stop) = (CancellationToken::new(), CancellationToken::new());
         let beside = TaskTracker::new();
@@ -78,6 +83,7 @@ impl JobManagementService {
             events,
             callbacks,
             log: Arc::clone(&self.log),
+            traces: JobTraces::new(tracer),
             behind: Arc::clone(&self.behind),
             desks: Desks::default(),
             held: HeldJobs::default(),

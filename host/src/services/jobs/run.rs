@@ -9,6 +9,7 @@ use super::desks::{Desk, Ready, Turn};
 use super::durable::Durable;
 use super::held::{HeldJob, Wish};
 use super::settle::settle;
+use super::traces::AttemptSpan;
 use crate::call::{Call, Payload};
 use crate::envelope::Envelope;
 use crate::error::CallError;
@@ -59,9 +60,11 @@ async fn attempt(
     desk: &Desk,
 ) -> Attempt {
     let began = durable.clock.now();
+    let span = durable.traces.begin(held.record.id);
     let call = call(durable, held, payload).await;
     let outcome = match call {
-        Ok(call) => {
+        Ok(mut call) => {
+            call.trace = span.as_ref().map(AttemptSpan::within);
             let call = Arc::new(call);
             held.set_call(&call);
             let entered = Instant::now();
@@ -74,6 +77,10 @@ async fn attempt(
         }
         Err(error) => Err(Box::new(Envelope::new(&error, Some(&held.record.plugin)))),
     };
+    if let Some(span) = span {
+        let error = outcome.as_ref().err().map(|error| error.code());
+        span.end(held, error);
+    }
     Attempt { began, outcome }
 }
 

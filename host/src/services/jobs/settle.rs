@@ -96,6 +96,7 @@ async fn end(
     match ended {
         Some(true) => {
             held.course.end(status, code.as_deref(), finished_at);
+            durable.traces.forget(held.record.id);
             tell::ended(durable, &held.record, status, code.as_deref());
             if held.record.callback.is_some() {
                 durable.callbacks.wake();

@@ -21,6 +21,7 @@ use crate::error::{CallError, Code};
 use crate::jobs::{Added, Image, NewJob, Time};
 use crate::names::Digest;
 use crate::services::callbacks;
+use crate::trace::Trace;
 
 /// How many images are kept at a time.
 const AT_A_TIME: usize = 8;
@@ -61,6 +62,8 @@ pub(super) async fn submit(
     }
     let calls = in_order(calls);
     let count = calls.len();
+    // One request has submitted them all.
+    let trace = calls.first().and_then(|call| call.trace.clone());
     let prepared = stream::iter(calls).map(|call| prepare(durable, call));
     let prepared: Vec<_> = prepared.buffered(AT_A_TIME).collect().await;
     let mut entries = Vec::with_capacity(count);
@@ -80,7 +83,7 @@ pub(super) async fn submit(
             Err(envelope) => outcomes.push(Some(Err(envelope))),
         }
     }
-    let mut added = add(durable, entries).await?.into_iter();
+    let mut added = add(durable, entries, &trace).await?.into_iter();
     let outcome = |outcome: Option<Outcome>| outcome.or_else(|| added.next());
     Ok(outcomes.into_iter().filter_map(outcome).collect())
 }
@@ -98,7 +101,7 @@ fn in_order(mut calls: Vec<Call>) -> Vec<Call> {
 async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope>> {
     let failed =
         |error: CallError, call: &Call| Box::new(Envelope::new(&error, Some(&call.plugin)));
-    check(durable, &call)?;
+    check(durable, &call).await?;
     match durable.payloads.prepare(&call.payload).await {
         Ok((sha256, data, arriving)) => {
             fail::fail_point!("job.payload_kept");
@@ -114,8 +117,8 @@ async fn prepare(durable: &Durable, call: Call) -> Result<Prepared, Box<Envelope
 }
 
 /// What can be told before a job is kept, is told then. A plugin that another host serves is known there.
-fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
-    let checked = durable.plugins.check(call);
+async fn check(durable: &Durable, call: &Call) -> Result<(), Box<Envelope>> {
+    let checked = durable.plugins.check(call).await;
     checked.or_else(|envelope| {
         let is_elsewhere = || durable.served.load().contains(&call.plugin);
         if envelope.code() == Code::PluginNotFound && is_elsewhere() {
@@ -184,13 +187,23 @@ fn entry(
     }
 }
 
-async fn add(durable: &Arc<Durable>, entries: Vec<Entry>) -> Result<Vec<Outcome>, CallError> {
+async fn add(
+    durable: &Arc<Durable>,
+    entries: Vec<Entry>,
+    trace: &Option<Trace>,
+) -> Result<Vec<Outcome>, CallError> {
     if entries.is_empty() {
         return Ok(Vec::new());
     }
+    // Before they can be claimed.
+    let ids = entries.iter().map(|entry| entry.job.id);
+    durable.traces.note(ids, trace);
     let jobs = entries.iter().map(|entry| entry.job.clone()).collect();
     let added = durable.store.add(jobs).await.map_err(refused)?;
     let outcomes = entries.into_iter().zip(added).map(|(entry, added)| {
+        if !matches!(added, Added::New) {
+            durable.traces.forget(entry.job.id);
+        }
         let Entry {
             job,
             payload,

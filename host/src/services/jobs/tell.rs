@@ -111,8 +111,7 @@ impl Named {
             job: record.id,
             plugin: record.plugin.clone(),
             generation: held.generation().unwrap_or_default(),
-            // The request that it was submitted with is over.
-            trace: None,
+            trace: held.trace_id(),
         }
     }
 }

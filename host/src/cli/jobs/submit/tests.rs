@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use ureq::tls::RootCerts;
+
 use super::*;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -44,7 +46,10 @@ fn daemon(answers: Vec<String>) -> (Daemon, Receiver<Seen>) {
             sender.send(request).unwrap();
         }
     });
-    (Daemon::at(address.parse().unwrap(), None), seen)
+    (
+        Daemon::at(address.parse().unwrap(), None, RootCerts::WebPki),
+        seen,
+    )
 }
 
 fn read(client: &TcpStream) -> Seen {

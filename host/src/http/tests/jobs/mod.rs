@@ -18,6 +18,7 @@ use crate::http::Guarded;
 use crate::http::{Services, router};
 use crate::jobs::SqliteStore;
 use crate::services::Keeping;
+use crate::trace::Tracer;
 
 mod batch;
 mod course;
@@ -64,6 +65,7 @@ impl Host {
         let (services, state) = (services_of(&[], plugins), tempfile::tempdir().unwrap());
         let store = Arc::new(SqliteStore::open(state.path()).unwrap());
         let keeping = Keeping {
+            tracer: Tracer::default(),
             store: store.clone(),
             payloads: None,
             sweeps: true,
