@@ -15,6 +15,7 @@ use serde::Serialize;
 pub use crate::access::{Caller, Role};
 
 use super::answer::{Failure, Inside};
+use super::held::Held;
 use super::{Api, ROLES};
 use crate::access::{Access, Shown};
 use crate::error::CallError;
@@ -45,10 +46,15 @@ pub(super) async fn identify(
         Err(refused) => return Failure::from(refused).into_response(),
     };
     let may_see_inside = caller.as_ref().is_some_and(sees_inside);
+    let held = caller.clone().map(|caller| Held { gate, caller, peer });
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
     }
     let answer = next.run(request).await;
+    let answer = match held {
+        Some(held) => held.bounds(answer),
+        None => answer,
+    };
     if may_see_inside {
         return with_inside(answer).await;
     }

@@ -11,6 +11,7 @@ mod edge;
 mod events;
 mod headers;
 mod health;
+mod held;
 mod host;
 mod jobs;
 mod metrics;
