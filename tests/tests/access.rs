@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::thread::{self, JoinHandle};
 
 use bulkhead_tests::cli;
@@ -374,6 +375,30 @@ fn commands_show_a_token() {
     }
     let gone = cli::run(&[&disable[..], &["--token-file", "/nowhere"]].concat());
     assert_eq!(gone.exit, 2, "{}", gone.stderr);
+}
+
+#[test]
+fn a_token_that_nobody_could_read_is_taken_back() {
+    let bench = Bench::new();
+    let create = |stdout: Stdio, format: &[&str]| {
+        let arguments = ["token", "create", "ci", "--role", "admin", "--state"];
+        let mut command = cli::command();
+        command.args(arguments).arg(bench.state()).args(format);
+        let ended = command.stdout(stdout).output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(74), "{stderr}");
+        assert!(stderr.contains("could not be printed"), "{stderr}");
+        let listed = bench.token(&["list", "--json"]).stdout;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed["items"], serde_json::json!([]));
+    };
+    for format in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        create(writer.into(), format);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        create(full.into(), format);
+    }
 }
 
 #[test]
