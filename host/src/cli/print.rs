@@ -36,13 +36,18 @@ pub(super) fn is_coloured(to_people: bool) -> bool {
     COLOUR.get().copied().unwrap_or(to_people)
 }
 
-/// A line on stdout. Says whether it got there.
-pub(super) fn line(text: &str) -> bool {
-    bytes(format!("{text}\n").as_bytes())
+/// A line on stdout.
+pub(super) fn line(text: &str) {
+    reaches(format!("{text}\n").as_bytes());
 }
 
-/// Bytes on stdout, as they are. Says whether they got there.
-pub(super) fn bytes(bytes: &[u8]) -> bool {
+/// Bytes on stdout, as they are.
+pub(super) fn bytes(bytes: &[u8]) {
+    reaches(bytes);
+}
+
+/// Writes bytes to stdout, and says whether they got there.
+pub(super) fn reaches(bytes: &[u8]) -> bool {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     let is_there = written.is_ok();
@@ -60,9 +65,9 @@ pub(super) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }
 
-/// A JSON document on stdout. Says whether it got there.
-pub(super) fn document(document: &Value) -> bool {
-    line(&format!("{document:#}"))
+/// A JSON document on stdout.
+pub(super) fn document(document: &Value) {
+    line(&format!("{document:#}"));
 }
 
 /// A line on stderr.

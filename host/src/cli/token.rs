@@ -91,14 +91,14 @@ impl Create {
             rate: self.rate,
         };
         let (token, secret) = access::create(&file, new)?;
-        let is_printed = if json {
+        let text = if json {
             let mut document = document(&token);
             document["token"] = secret.as_str().into();
-            print::document(&document)
+            format!("{document:#}\n")
         } else {
-            print::line(secret.as_str())
+            format!("{}\n", secret.as_str())
         };
-        if !is_printed {
+        if !print::reaches(text.as_bytes()) {
             // Nobody will ever know it, and its name would be taken.
             access::revoke(&file, &token.id)?;
             let problem = format!(

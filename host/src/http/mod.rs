@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
+use tokio::sync::Semaphore;
 
 use access::{Needs, Role};
 pub use health::ServerState;
@@ -84,6 +85,8 @@ pub struct HttpLimits {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// The most streams of events at a time: each holds its connection for as long as its client likes.
+    pub streams: usize,
     /// Whether TLS is spoken.
     pub tls: bool,
 }
@@ -104,6 +107,7 @@ struct Api(Arc<Shared>);
 struct Shared {
     services: Services,
     limits: HttpLimits,
+    streams: Arc<Semaphore>,
     openapi: openapi::Kept,
 }
 
@@ -153,6 +157,7 @@ pub fn router(services: Services, limits: HttpLimits) -> Router {
     let api = Api(Arc::new(Shared {
         services,
         limits,
+        streams: Arc::new(Semaphore::new(limits.streams)),
         openapi: openapi::Kept::default(),
     }));
     guarded(routes.with_state(api), guards)
