@@ -292,6 +292,7 @@ impl App {
         let limits = HttpLimits {
             max_body: config.server.max_body.as_usize(),
             body_timeout: config.server.body_timeout.duration(),
+            streams: config.server.streams(),
             tls: config.server.tls.certificate.is_some(),
         };
         let router = http::router(services, limits);

@@ -64,7 +64,7 @@ pub fn plugins(folder: &Folder) -> Vec<Value> {
 }
 
 /// The binary in an environment that says nothing of how the tests were started.
-pub(crate) fn command() -> Command {
+pub fn command() -> Command {
     command_behind(&[])
 }
 

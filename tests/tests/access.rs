@@ -6,12 +6,16 @@
 )]
 
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread::{self, JoinHandle};
 
 use bulkhead_tests::cli;
 use bulkhead_tests::daemon::{Answer, Daemon};
 use bulkhead_tests::fixtures::fixture;
 use bulkhead_tests::folder::Folder;
+use bulkhead_tests::raw;
 use bulkhead_tests::submit::steps_config;
 use bulkhead_tests::wait;
 use serde_json::Value;
@@ -175,6 +179,42 @@ fn tokens_come_and_go_while_a_daemon_runs() {
     is(&first, 401);
 }
 
+/// What comes of a stream until the daemon ends it.
+fn stream(daemon: &Daemon, token: &str, path: &str) -> JoinHandle<String> {
+    let head =
+        format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut client = raw::send(daemon.address(), head);
+    let mut status = [0; 12];
+    client.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.0 200", "{path}");
+    thread::spawn(move || String::from_utf8(raw::read(client)).unwrap())
+}
+
+#[test]
+fn streams_end_with_the_token_that_opened_them() {
+    let bench = Bench::new();
+    let [own, gone, kept] = ["own", "gone", "kept"].map(|it| bench.create(it, "operate"));
+    let daemon = bench.start();
+    let options = "%7B%22sleep_ms%22:20000%7D";
+    let path = format!("/v1/jobs?plugin=steps&options={options}");
+    let request = daemon.request_as(&own, "POST", &path);
+    let submitted = request.send(&[("content-type", "image/x-any")], b"an image");
+    let path = format!("/v1/jobs/{}/events", job(&submitted));
+    let of_job = stream(&daemon, &own, &path);
+    let of_all = stream(&daemon, &gone, "/v1/events");
+    let still = stream(&daemon, &kept, "/v1/events");
+    for name in ["own", "gone"] {
+        assert_eq!(bench.token(&["revoke", name]).exit, 0);
+    }
+    // Nobody asks for anything meanwhile: the streams themselves find out.
+    for ended in [of_job, of_all] {
+        assert!(ended.join().unwrap().contains("retry: "));
+    }
+    assert_eq!(get(&daemon, &gone, "/v1/events").status, 401);
+    assert!(!still.is_finished(), "its token holds");
+    assert_eq!(daemon.log().matches("a stream was ended").count(), 2);
+}
+
 #[test]
 fn jb_16_nobody_sees_the_jobs_of_others_but_operators() {
     let bench = Bench::new();
@@ -335,6 +375,30 @@ fn commands_show_a_token() {
     }
     let gone = cli::run(&[&disable[..], &["--token-file", "/nowhere"]].concat());
     assert_eq!(gone.exit, 2, "{}", gone.stderr);
+}
+
+#[test]
+fn a_token_that_nobody_could_read_is_taken_back() {
+    let bench = Bench::new();
+    let create = |stdout: Stdio, format: &[&str]| {
+        let arguments = ["token", "create", "ci", "--role", "admin", "--state"];
+        let mut command = cli::command();
+        command.args(arguments).arg(bench.state()).args(format);
+        let ended = command.stdout(stdout).output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(74), "{stderr}");
+        assert!(stderr.contains("could not be printed"), "{stderr}");
+        let listed = bench.token(&["list", "--json"]).stdout;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed["items"], serde_json::json!([]));
+    };
+    for format in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        create(writer.into(), format);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        create(full.into(), format);
+    }
 }
 
 #[test]

@@ -261,6 +261,7 @@ const BLOCKING: &[&str] = &[
     "http/tokens.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
+    "http/held.rs",
     // The system is asked for the memory of each worker.
     "http/metrics/mod.rs",
     // Files of payloads are written, brought to rest and read.

@@ -236,6 +236,12 @@ fn answers_are_compressed_for_who_asks() {
     assert!(is_packed && packed < whole, "{packed} {whole}");
     assert!(!get("/v1/plugins", "Accept-Encoding: gzip;q=0\r\n").0);
     assert!(!get("/v1/plugins", "Accept-Encoding: br\r\n").0);
+    // What was done is told, in whatever way the client does not want to hear of it.
+    for none in ["*;q=0", "identity;q=0, *;q=0", "gzip;q=0, *", "gzip;q=x"] {
+        let asks = format!("Accept-Encoding: {none}\r\n");
+        assert!(!get("/v1/plugins", &asks).0, "{none}");
+    }
+    assert!(get("/v1/plugins", "Accept-Encoding: identity;q=0, *\r\n").0);
     assert!(!get("/healthz", asks).0);
     let events =
         format!("GET /v1/events?last_event_id=0 HTTP/1.1\r\nHost: localhost\r\n{asks}\r\n");

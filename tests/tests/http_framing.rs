@@ -53,6 +53,16 @@ fn a_head_that_can_be_read_in_two_ways_is_refused() {
     check("Content-Length: +5\r\n", "the Content-Length is no number");
     check("Content-Length : 5\r\n", "");
     check(
+        "Content-Length: 18446744073709551615\r\n",
+        "the Content-Length is no number",
+    );
+    check("Host: localhost\r\n", "there are several Host headers");
+    refused(
+        &daemon,
+        "GET /healthz HTTP/1.1\r\n\r\n",
+        "400 malformed_request: there is no Host header",
+    );
+    check(
         "Transfer-Encoding: gzip, chunked\r\n",
         "the Transfer-Encoding is not",
     );
@@ -86,7 +96,7 @@ fn what_is_no_http_is_told_so() {
         "GET /\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
         "{\"a\": 1}\r\n\r\n",
-        "GET / HTTP/1.1\r\n: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\n: x\r\n\r\n",
     ] {
         refused(&daemon, bytes, none);
     }
@@ -122,7 +132,7 @@ fn ht_10_too_large_a_head_is_refused() {
     let many = "X-A: b\r\n".repeat(101);
     refused(
         &daemon,
-        &format!("GET / HTTP/1.1\r\n{many}\r\n"),
+        &format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
         "431 headers_too_large: ",
     );
     let before = daemon.resident();
@@ -134,7 +144,7 @@ fn ht_10_too_large_a_head_is_refused() {
     let path = "a".repeat(64 << 10);
     refused(
         &daemon,
-        &format!("GET /{path} HTTP/1.1\r\n\r\n"),
+        &format!("GET /{path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         "431 headers_too_large: ",
     );
     assert!(daemon.resident() < before + (16 << 20));

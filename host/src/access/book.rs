@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use subtle::ConstantTimeEq;
 
 use super::limits::Pace;
+use super::role::Role;
 use super::secret::Secret;
 use super::token::Token;
 
@@ -66,6 +67,12 @@ impl Book {
     /// Whether there is one of this id, whatever its secret.
     pub(super) fn has(&self, secret: &Secret) -> bool {
         self.0.contains_key(secret.id())
+    }
+
+    /// Whether the token of this id may still do what one of this role may.
+    pub(super) fn holds(&self, id: &str, role: Role, now: DateTime<Utc>) -> bool {
+        let token = self.0.get(id).map(|entry| &entry.token);
+        token.is_some_and(|token| token.role >= role && !token.has_expired(now))
     }
 
     /// Takes as long for a wrong secret as for a right one, and hardly less where there is no such id.

@@ -58,6 +58,20 @@ pub enum FileError {
         /// Who may do what with it.
         mode: u32,
     },
+    /// Somebody else has put it there.
+    #[error(
+        "the tokens in `{}` belong to the user {owner}, who could let in anybody: look whom they let in, then \
+         `chown {expected} {}`",
+        path.display(), path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it should be.
+        expected: u32,
+    },
     /// It is not what we have written.
     #[error(
         "the tokens in `{}` are damaged: {problem}; bring back the file as it was, or move it away and make new tokens \
@@ -83,21 +97,64 @@ pub(super) fn state(path: &Path) -> Result<State, FileError> {
 
 /// All tokens, and the state that they were read in. No file holds none.
 pub(super) fn read(path: &Path) -> Result<(State, Vec<Token>), FileError> {
-    let file = match File::open(path) {
+    let file = match open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
         Err(source) => return Err(unreadable(path, source)),
     };
     let metadata = file.metadata().map_err(|it| unreadable(path, it))?;
+    let damaged = |problem| FileError::Damaged {
+        path: path.to_owned(),
+        problem,
+    };
+    if !metadata.is_file() {
+        return Err(damaged("it is no file".to_owned()));
+    }
+    check_owner(path, &metadata)?;
     check_mode(path, &metadata)?;
     let mut text = Vec::new();
     let read = file.take(MOST + 1).read_to_end(&mut text);
     read.map_err(|it| unreadable(path, it))?;
-    let tokens = parse(&text).map_err(|problem| FileError::Damaged {
-        path: path.to_owned(),
-        problem,
-    })?;
+    let tokens = parse(&text).map_err(damaged)?;
     Ok((Some(Fingerprint::of(&metadata)), tokens))
+}
+
+/// Waits for nobody: what is no file is found out, whatever it is.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).custom_flags(nonblocking).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Whose the file is can write it, whatever its mode. It is ours, or root's, or of whom its folder is: commands of root
+/// leave it to the daemon's user.
+#[cfg(unix)]
+fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = fs::metadata(folder_of(path)).map_err(|it| unreadable(path, it))?;
+    let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if [own, 0, folder.uid()].contains(&owner) {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    let expected = folder.uid();
+    Err(FileError::Foreign {
+        path,
+        owner,
+        expected,
+    })
+}
+
+#[cfg(not(unix))]
+fn check_owner(_: &Path, _: &Metadata) -> Result<(), FileError> {
+    Ok(())
 }
 
 /// Who can write the file can let anybody in.

@@ -216,6 +216,14 @@ impl Access {
         }
     }
 
+    /// Whether who came from `peer` as `caller` would still be let in as such.
+    pub fn holds(&self, caller: &Caller, peer: Option<IpAddr>) -> bool {
+        match &caller.owner {
+            None => !self.needs_token(peer),
+            Some(id) => self.book.load().holds(id, caller.role, Utc::now()),
+        }
+    }
+
     /// Those who guess are slowed down; those who hold a token are not, wherever they come from.
     fn wrong(&self, peer: Option<IpAddr>, problem: &str) -> CallError {
         let verdict = self.strangers.note(peer);
@@ -244,8 +252,7 @@ impl Access {
 
     /// Whether it is time to [look at the file again](Self::look) before this is judged. Says so to one only.
     pub fn is_due(&self, shown: &Shown<'_>) -> bool {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.is_due_at(now, shown)
+        self.is_due_at(self.elapsed(), shown)
     }
 
     /// The same, so many milliseconds after the beginning.
@@ -255,16 +262,28 @@ impl Access {
             Shown::Bearer(_) => true,
             Shown::Other(_) => false,
         };
-        if self.path.is_none() || !matters {
-            return false;
-        }
-        let next = self.next_look.load(Ordering::Relaxed);
         let early = if self.is_news(shown) {
             LOOK_EVERY - LOOK_SOON
         } else {
             0
         };
-        now + early >= next
+        matters && self.takes_turn(now, early)
+    }
+
+    /// Whether it is time to look at the file again for those who [hold](Self::holds) on. Says so to one only.
+    pub fn is_due_again(&self) -> bool {
+        self.takes_turn(self.elapsed(), 0)
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes the next look at the file, where it is due within so many milliseconds.
+    fn takes_turn(&self, now: u64, early: u64) -> bool {
+        let next = self.next_look.load(Ordering::Relaxed);
+        self.path.is_some()
+            && now + early >= next
             && self
                 .next_look
                 .compare_exchange(next, now + LOOK_EVERY, Ordering::Relaxed, Ordering::Relaxed)

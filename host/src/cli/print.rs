@@ -38,19 +38,26 @@ pub(super) fn is_coloured(to_people: bool) -> bool {
 
 /// A line on stdout.
 pub(super) fn line(text: &str) {
-    bytes(format!("{text}\n").as_bytes());
+    reaches(format!("{text}\n").as_bytes());
 }
 
 /// Bytes on stdout, as they are.
 pub(super) fn bytes(bytes: &[u8]) {
+    reaches(bytes);
+}
+
+/// Writes bytes to stdout, and says whether they got there.
+pub(super) fn reaches(bytes: &[u8]) -> bool {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    let is_there = written.is_ok();
     match written {
         Ok(()) => {}
         // Whoever read has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => drop(LOST.set(error.to_string())),
     }
+    is_there
 }
 
 /// Why results did not reach stdout, if so: a full disk, say.

@@ -91,13 +91,25 @@ impl Create {
             rate: self.rate,
         };
         let (token, secret) = access::create(&file, new)?;
-        if json {
+        let text = if json {
             let mut document = document(&token);
             document["token"] = secret.as_str().into();
-            print::document(&document);
+            format!("{document:#}\n")
+        } else {
+            format!("{}\n", secret.as_str())
+        };
+        if !print::reaches(text.as_bytes()) {
+            // Nobody will ever know it, and its name would be taken.
+            access::revoke(&file, &token.id)?;
+            let problem = format!(
+                "the token `{}` could not be printed, and was taken back",
+                token.name
+            );
+            return Err(Failure::new(Exit::Lost, problem));
+        }
+        if json {
             return Ok(Exit::Success);
         }
-        print::line(secret.as_str());
         let end = token.expires().map(|end| format!(" until {end}"));
         print::error(&format!(
             "token `{}` ({}) with the role {}{}: keep the line above, it is not shown again; send it as \

@@ -77,6 +77,11 @@ impl Server {
         self.max_in_flight.bytes().max(one)
     }
 
+    /// How many connections may be streams of events at a time: never so many that nobody else could be answered.
+    pub fn streams(&self) -> usize {
+        (self.connections - self.connections / 4).max(1)
+    }
+
     /// Whether nobody but this machine can reach `listen`.
     pub fn is_local(&self) -> bool {
         // `::ffff:127.0.0.1` is 127.0.0.1 in other clothes.
@@ -131,5 +136,21 @@ impl TryFrom<String> for FileMode {
 impl fmt::Display for FileMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:03o}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_take_three_connections_of_four() {
+        for (connections, streams) in [(1, 1), (2, 2), (4, 3), (20, 15), (1024, 768)] {
+            let server = Server {
+                connections,
+                ..Server::default()
+            };
+            assert_eq!(server.streams(), streams, "{connections}");
+        }
     }
 }

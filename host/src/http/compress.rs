@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::Response;
 use tower::{ServiceExt, service_fn};
 use tower_http::CompressionLevel;
@@ -16,11 +16,16 @@ use tower_http::compression::predicate::{Predicate, SizeAbove};
 const MIN: u64 = 1024;
 
 /// Has `next` answer a request, and packs the answer where that is worth it.
-pub(super) async fn compressed<F>(request: Request, next: impl FnMut(Request) -> F) -> Response
+pub(super) async fn compressed<F>(
+    mut request: Request,
+    mut next: impl FnMut(Request) -> F,
+) -> Response
 where
     F: Future<Output = Response>,
 {
-    let mut next = next;
+    // Said in one word: what a client wants besides would be refused when it was done already.
+    let word = HeaderValue::from_static("gzip");
+    request.headers_mut().insert(header::ACCEPT_ENCODING, word);
     let answering = service_fn(|request| {
         let answer = next(request);
         async { Ok::<_, Infallible>(answer.await) }
@@ -32,16 +37,28 @@ where
     answer.map(Body::new)
 }
 
-/// Whether the client takes what is packed.
+/// Whether a client takes gzip: by its name, or for want of that as one of all there are.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(header::ACCEPT_ENCODING).iter();
-    encodings.any(|value| {
-        let mut names = value.as_bytes().split(|byte| *byte == b',');
-        names.any(|name| {
-            let name = name.trim_ascii();
-            name.starts_with(b"*") || name.len() >= 4 && name[..4].eq_ignore_ascii_case(b"gzip")
-        })
-    })
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let entries: Vec<_> = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .collect();
+    let of = |name: &[u8]| entries.iter().find_map(|entry| weight(entry, name));
+    of(b"gzip").or_else(|| of(b"*")).unwrap_or(false)
+}
+
+/// Whether an entry gives any weight to `name`; nothing where it is of another.
+fn weight(entry: &[u8], name: &[u8]) -> Option<bool> {
+    let mut parts = entry.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    if !parts.next()?.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    let is_taken = parts.all(|part| {
+        let value = part.strip_prefix(b"q=").or(part.strip_prefix(b"Q="));
+        let value = value.and_then(|value| std::str::from_utf8(value).ok());
+        value.is_some_and(|value| value.parse().is_ok_and(|weight: f32| weight > 0.0))
+    });
+    Some(is_taken)
 }
 
 /// Not what comes bit by bit: a client would hear of an event only with the next.

@@ -42,7 +42,7 @@ pub(super) async fn follow(
         let frame = reader.next().await?;
         Some((frame, reader))
     });
-    Ok(sse::answer(frames))
+    Ok(sse::answer(&api, frames)?)
 }
 
 /// What a client asks for in its query.

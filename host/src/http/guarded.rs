@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use tower::{Service, ServiceExt};
 
 use super::answer::Failure;
+use super::held::Held;
 use super::{EdgeSettings, HttpLimits, Services, access, compress, edge, headers, origin};
 use crate::access::Access;
 
@@ -73,10 +74,16 @@ impl Guarded {
             Err(refused) => return Failure::from(refused).into_response(),
         };
         let may_see_inside = caller.as_ref().is_some_and(access::sees_inside);
-        if let Some(caller) = caller {
-            request.extensions_mut().insert(caller);
-        }
+        let held = caller.map(|caller| {
+            request.extensions_mut().insert(caller.clone());
+            let gate = Arc::clone(&self.guards.gate);
+            Held { gate, caller, peer }
+        });
         let Ok(answer) = self.routes.clone().oneshot(request).await;
+        let answer = match held {
+            Some(held) => held.bounds(answer),
+            None => answer,
+        };
         match may_see_inside {
             true => access::with_inside(answer).await,
             false => answer,

@@ -5,14 +5,19 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::HttpLimits;
 
 /// On every answer.
-const ALWAYS: [(HeaderName, &str); 2] = [
+const ALWAYS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    // Not even a page of another port gets to load it as a script or a picture: browsers name no origin with those.
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
     // Results and records are nobody's but the caller's.
     (header::CACHE_CONTROL, "no-store"),
 ];
 
 /// On pages: they load what is ours, and nobody puts them into another. Pictures that were dropped on them are `blob:`.
-const PAGES: [(HeaderName, &str); 5] = [
+const PAGES: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; frame-ancestors 'none'; base-uri 'none'; \
@@ -22,10 +27,6 @@ const PAGES: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (
         HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
 ];

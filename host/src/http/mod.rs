@@ -12,6 +12,7 @@ mod events;
 mod guarded;
 mod headers;
 mod health;
+mod held;
 mod host;
 mod jobs;
 mod metrics;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use tokio::sync::Semaphore;
 use tower::layer::layer_fn;
 
 use access::{Needs, Role};
@@ -88,6 +90,8 @@ pub struct HttpLimits {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// The most streams of events at a time: each holds its connection for as long as its client likes.
+    pub streams: usize,
     /// Whether TLS is spoken.
     pub tls: bool,
 }
@@ -108,6 +112,7 @@ struct Api(Arc<Shared>);
 struct Shared {
     services: Services,
     limits: HttpLimits,
+    streams: Arc<Semaphore>,
     openapi: openapi::Kept,
 }
 
@@ -155,6 +160,7 @@ pub fn router(services: Services, limits: HttpLimits) -> Guarded {
     let api = Api(Arc::new(Shared {
         services,
         limits,
+        streams: Arc::new(Semaphore::new(limits.streams)),
         openapi: openapi::Kept::default(),
     }));
     guards.round(routes.with_state(api))

@@ -138,6 +138,42 @@ fn nobody_else_reads_the_file_and_nobody_else_may_write_it() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_is_no_file_keeps_nobody_waiting() {
+    let fixture = Fixture::new();
+    fixture.token("a", Role::Admin);
+    let path = fixture.path();
+    let refused = || list(&path).unwrap_err().to_string();
+    fs::remove_file(&path).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+    assert!(refused().contains("are damaged: it is no file"));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(refused().contains("are damaged: it is no file"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_of_somebody_else_lets_nobody_in() {
+    use std::os::unix::fs::chown;
+    let fixture = Fixture::new();
+    fixture.token("a", Role::Admin);
+    let path = fixture.path();
+    if chown(&path, Some(4711), None).is_err() {
+        // Only root can give it away.
+        return;
+    }
+    let refused = list(&path).unwrap_err().to_string();
+    assert!(refused.contains("belong to the user 4711"), "{refused}");
+    assert!(refused.contains("`chown 0 "), "{refused}");
+    // A daemon's user owns its folder.
+    chown(path.parent().unwrap(), Some(4711), None).unwrap();
+    assert_eq!(list(&path).unwrap().len(), 1);
+}
+
+#[test]
 fn a_damaged_file_says_what_is_wrong_with_it() {
     let fixture = Fixture::new();
     fixture.token("a", Role::Admin);

@@ -137,6 +137,34 @@ fn the_last_token_that_goes_opens_no_door() {
 }
 
 #[test]
+fn who_was_let_in_is_held_to_what_the_file_says_now() {
+    let fixture = Fixture::new();
+    let tokens = ["kept", "gone", "less", "over"].map(|it| fixture.token(it, Role::Operate));
+    let gate = fixture.gate(REMOTE);
+    let callers = tokens.map(|(_, secret)| gate.admit(&bearer(&secret), PEER).unwrap().unwrap());
+    let hold = |gate: &Access| callers.each_ref().map(|caller| gate.holds(caller, PEER));
+    assert_eq!(hold(&gate), [true; 4]);
+    revoke(&fixture.path(), "gone").unwrap();
+    let text = fs::read_to_string(fixture.path()).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    file["tokens"][1]["role"] = "analyze".into();
+    file["tokens"][2]["expires_at"] = "2020-01-01T00:00:00Z".into();
+    fs::write(fixture.path(), file.to_string()).unwrap();
+    gate.look();
+    assert_eq!(hold(&gate), [true, false, false, false]);
+    // The first token ends the time of those who needed none.
+    let fixture = Fixture::new();
+    let gate = fixture.gate(Rules {
+        insecure: true,
+        ..REMOTE
+    });
+    assert!(gate.holds(&Caller::local(), PEER));
+    fixture.token("first", Role::Admin);
+    gate.look();
+    assert!(!gate.holds(&Caller::local(), PEER) && gate.holds(&Caller::local(), SOCKET));
+}
+
+#[test]
 fn the_file_is_looked_at_once_a_second_and_sooner_for_a_token_that_is_new() {
     let fixture = Fixture::new();
     let (_, known) = fixture.token("known", Role::Admin);

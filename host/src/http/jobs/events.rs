@@ -56,7 +56,7 @@ pub(in crate::http) async fn follow(
         let frame = reader.next().await?;
         Some((frame, reader))
     });
-    Ok(sse::answer(frames))
+    Ok(sse::answer(&api, frames)?)
 }
 
 fn read(uri: &Uri) -> Result<Option<Number>, CallError> {

@@ -19,6 +19,8 @@ use crate::error::CallError;
 
 /// For a type that cannot be said in a header.
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// Shown all the same, it loads nothing, runs nothing, and is of no origin.
+const SHUT_IN: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
 /// `GET /v1/jobs/{id}/result`
 pub(in crate::http) async fn result(
@@ -60,6 +62,7 @@ pub(in crate::http) async fn attachment(
         (header::CONTENT_TYPE, mime_type),
         (header::CONTENT_DISPOSITION, saved_as),
         (header::X_CONTENT_TYPE_OPTIONS, nosniff),
+        (header::CONTENT_SECURITY_POLICY, SHUT_IN),
     ];
     Ok((head, body(bytes)).into_response())
 }

@@ -477,6 +477,8 @@ async fn every_answer_keeps_browsers_from_guessing() {
     ] {
         let seen = gated.ask(get(path), role).await;
         assert_eq!(seen.headers["x-content-type-options"], "nosniff", "{path}");
+        let policy = &seen.headers["cross-origin-resource-policy"];
+        assert_eq!(policy, "same-origin", "{path}");
         assert_eq!(seen.headers["cache-control"], "no-store", "{path}");
         assert_eq!(
             seen.headers["strict-transport-security"],

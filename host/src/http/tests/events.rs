@@ -10,10 +10,9 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{check, get, limits, services};
+use super::{ask, check, get, limits, services};
 use crate::events::{Event, EventLog, Kind};
-use crate::http::Guarded;
-use crate::http::{ServerState, router};
+use crate::http::{Guarded, HttpLimits, ServerState, router};
 use crate::names::PluginName;
 
 /// Which start of the host it is.
@@ -325,4 +324,23 @@ async fn a_quiet_stream_is_kept_alive() {
             Duration::from_secs(15 * turn).as_secs()
         );
     }
+}
+
+#[tokio::test]
+async fn streams_leave_room_for_everybody_else() {
+    let limits = HttpLimits {
+        streams: 2,
+        ..limits()
+    };
+    let app = router(services(&[]), limits);
+    let follow = async || app.clone().oneshot(get("/v1/events")).await.unwrap();
+    let first = follow().await;
+    let second = follow().await;
+    assert_eq!([first.status(), second.status()], [200, 200]);
+    let full = "429 rate_limited: 2 streams of events are open, and no more are carried";
+    let refused = ask(app.clone(), get("/v1/events")).await;
+    assert!(refused.line().starts_with(full), "{}", refused.line());
+    assert_eq!(refused.headers["retry-after"], "5");
+    drop(first);
+    assert_eq!(follow().await.status(), 200);
 }

@@ -210,6 +210,7 @@ fn limits() -> HttpLimits {
     HttpLimits {
         max_body: MAX_BODY,
         body_timeout: BODY_TIMEOUT,
+        streams: 64,
         tls: false,
     }
 }

@@ -110,10 +110,12 @@ async fn what_is_no_request_is_answered_and_closed() {
     let chunk = server.talk(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
     check(&chunk.await, "400", "malformed_request");
     let many = "X-A: b\r\n".repeat(101);
-    let heads = server.talk(format!("GET / HTTP/1.1\r\n{many}\r\n"));
+    let heads = server.talk(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"));
     check(&heads.await, "431", "headers_too_large");
     let long = "b".repeat(64 << 10);
-    let heads = server.talk(format!("GET / HTTP/1.1\r\nX-A: {long}\r\n\r\n"));
+    let heads = server.talk(format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {long}\r\n\r\n"
+    ));
     check(&heads.await, "431", "headers_too_large");
 }
 

@@ -1,14 +1,22 @@
-//! What the head of a request says of its body's length, where two readers of the same bytes could disagree.
+//! What the head of a request says of its body's length, and of whom it is sent to, where two readers of the same bytes
+//! could disagree.
 
 use super::Fault;
 
 const LENGTH: &[u8] = b"content-length";
 const ENCODING: &[u8] = b"transfer-encoding";
+const HOST: &[u8] = b"host";
+/// The version that has to name its host.
+const NAMES_HOST: &[u8] = b" HTTP/1.1";
+/// Beyond that the parser has numbers that mean something else than a length.
+const MAX_LENGTH: u64 = u64::MAX >> 1;
 
 /// A head, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Head {
     is_begun: bool,
+    needs_host: bool,
+    has_host: bool,
     length: Option<u64>,
     is_chunked: bool,
 }
@@ -29,9 +37,10 @@ impl Head {
         match line.first() {
             // Some clients send an empty line behind a body.
             None if !self.is_begun => Ok(None),
-            None => Ok(Some(self.end())),
+            None => self.end().map(Some),
             Some(_) if !self.is_begun => {
                 self.is_begun = true;
+                self.needs_host = line.ends_with(NAMES_HOST);
                 Ok(None)
             }
             Some(b' ' | b'\t') => Err(Fault::FoldedLine),
@@ -51,6 +60,8 @@ impl Head {
                 return Err(Fault::Encoding);
             }
             self.is_chunked = true;
+        } else if value_of(HOST, line).is_some() && std::mem::replace(&mut self.has_host, true) {
+            return Err(Fault::TwoHosts);
         }
         if self.is_chunked && self.length.is_some() {
             return Err(Fault::LengthAndEncoding);
@@ -58,10 +69,11 @@ impl Head {
         Ok(())
     }
 
-    fn end(&self) -> Delimited {
+    fn end(&self) -> Result<Delimited, Fault> {
         match self.is_chunked {
-            true => Delimited::Chunked,
-            false => Delimited::Length(self.length.unwrap_or(0)),
+            _ if self.needs_host && !self.has_host => Err(Fault::NoHost),
+            true => Ok(Delimited::Chunked),
+            false => Ok(Delimited::Length(self.length.unwrap_or(0))),
         }
     }
 }
@@ -76,5 +88,5 @@ fn value_of<'a>(name: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
 fn number(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).ok().filter(|_| is_number)?;
-    text.parse().ok()
+    text.parse().ok().filter(|length| *length <= MAX_LENGTH)
 }

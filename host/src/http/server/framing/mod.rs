@@ -29,6 +29,8 @@ pub(super) enum Fault {
     TwoLengths,
     Encoding,
     LengthAndEncoding,
+    NoHost,
+    TwoHosts,
 }
 
 impl Fault {
@@ -39,7 +41,9 @@ impl Fault {
                 "a line of the request's head ends with a line feed alone: end each with CR LF"
             }
             Self::FoldedLine => "a header goes on in a second line: write each header in one line",
-            Self::BadLength => "the Content-Length is no number: write it in decimal digits",
+            Self::BadLength => {
+                "the Content-Length is no number, or none that a body can have: write it in decimal digits"
+            }
             Self::TwoLengths => {
                 "there are several Content-Length headers, and they differ: send one"
             }
@@ -49,6 +53,8 @@ impl Fault {
             Self::LengthAndEncoding => {
                 "there are both Content-Length and Transfer-Encoding: send one of them"
             }
+            Self::NoHost => "there is no Host header: HTTP/1.1 needs one",
+            Self::TwoHosts => "there are several Host headers: send one",
         }
     }
 }

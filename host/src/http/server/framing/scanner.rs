@@ -190,7 +190,7 @@ mod tests {
         let fine = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab";
         let head = "POST / HTTP/1.1\r\nHost: a\r\n";
         let bad = line.strip_suffix('\n').unwrap();
-        let bytes = format!("{fine}{head}{line}\r\nGET / HTTP/1.1\r\n\r\n");
+        let bytes = format!("{fine}{head}{line}\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
         check(&bytes, &format!("{fine}{head}{bad}\0"), 2, Some(fault));
     }
 
@@ -199,11 +199,11 @@ mod tests {
         let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         fine(&get.repeat(3), 3);
         fine(&format!("\r\n{get}"), 1);
-        let length = "POST / HTTP/1.1\r\ncontent-LENGTH:\t 13 \r\n\r\nGET / \n HTTP\n";
+        let length = "POST / HTTP/1.1\r\nhost: a\r\ncontent-LENGTH:\t 13 \r\n\r\nGET / \n HTTP\n";
         fine(&format!("{length}{get}"), 2);
-        let twice = "POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n\n\n";
+        let twice = "POST / HTTP/1.0\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n\n\n";
         fine(&format!("{twice}{get}"), 2);
-        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n";
+        let chunked = "POST / HTTP/1.1\r\nHOST:\r\nTransfer-Encoding: Chunked\r\n\r\n";
         let bodies = [
             "0\r\n\r\n",
             "A\r\n0123\n\r\n789\r\n2 ;x=\"y\"\r\nab\r\n0\r\n\r\n",
@@ -237,6 +237,8 @@ mod tests {
             "2, 2",
             "0x2",
             "2 2",
+            "9223372036854775808",
+            "18446744073709551615",
             "18446744073709551616",
         ] {
             faulty(&format!("Content-Length:{bad}\r\n"), Fault::BadLength);
@@ -256,6 +258,12 @@ mod tests {
         faulty("X: y\r\n\tz\r\n", Fault::FoldedLine);
         faulty("X: y\n", Fault::BareLineFeed);
         faulty("\n", Fault::BareLineFeed);
+        faulty("host: a\r\n", Fault::TwoHosts);
+        faulty("Host: b\r\n", Fault::TwoHosts);
+        for head in ["GET / HTTP/1.1\r\n\r", "GET / HTTP/1.1\r\nXHost: a\r\n\r"] {
+            let bytes = format!("{head}\n");
+            check(&bytes, &format!("{head}\0"), 1, Some(Fault::NoHost));
+        }
         check(
             "GET / HTTP/1.1\nHost: a\r\n",
             "GET / HTTP/1.1\0",
@@ -268,7 +276,7 @@ mod tests {
 
     #[test]
     fn nothing_follows_what_is_no_chunked_body() {
-        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         for bad in [
             "z",
             "\r",

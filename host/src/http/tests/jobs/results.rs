@@ -64,6 +64,9 @@ async fn an_attachment_is_saved_and_not_run() {
         let disposition = format!("attachment; filename*=UTF-8''{saved_as}");
         assert_eq!(headers["content-disposition"], disposition);
         assert_eq!(headers["x-content-type-options"], "nosniff");
+        let policy = &headers["content-security-policy"];
+        assert_eq!(policy, "default-src 'none'; sandbox");
+        assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
     }
     let id = job["id"].as_str().unwrap();
     let expected = format!("404 not_found: job `{id}` has no attachment `d`");
