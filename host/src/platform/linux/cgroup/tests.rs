@@ -83,11 +83,11 @@ fn the_host_goes_back_where_controllers_cannot_be_handed_down() {
 #[test]
 fn our_group_is_found_in_the_unified_hierarchy_only() {
     let (mount, base) = delegated("memory pids\n", "77\n");
-    let find = |membership| find(mount.path(), membership);
+    let find = |membership: &str| find(mount.path(), membership);
     let ours = "0::/system.slice/bulkhead.service\n";
     assert_eq!(find(ours), Ok(base.clone()));
     assert_eq!(find(&format!("4:memory:/x\n1:cpu:/\n{ours}")), Ok(base));
-    let no = |membership, told: &str| {
+    let no = |membership: &str, told: &str| {
         let reason = find(membership).unwrap_err();
         assert!(reason.contains(told), "{reason}");
     };
