@@ -192,6 +192,7 @@ impl App {
     pub async fn try_sandbox(&self) -> Result<(), StartError> {
         let platform = self.workers.side().as_str();
         self.warn_of_trusted();
+        self.tell_of_groups();
         if self.config.workers.sandbox == Sandbox::Off {
             warn!(
                 platform,
@@ -231,6 +232,18 @@ impl App {
                 );
                 Ok(())
             }
+        }
+    }
+
+    fn tell_of_groups(&self) {
+        match self.workers.ungrouped() {
+            None => info!(
+                "each worker has a control group: memory.max and pids.max limit it with all that it starts"
+            ),
+            Some(reason) => info!(
+                reason,
+                "workers have no control groups: RLIMIT_DATA and a look each second limit their memory, RLIMIT_NPROC their threads where they have users of their own"
+            ),
         }
     }
 

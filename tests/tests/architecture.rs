@@ -224,6 +224,8 @@ const SPAWNING: &[&str] = &[
     // One thread a seat, in the worker; each is joined.
     "lane/worker/serve.rs",
     "platform/linux/process.rs",
+    // An attempt that may end its thread; joined.
+    "platform/linux/prove/raw.rs",
     "platform/portable/process.rs",
     // Ends the worker when its host is gone.
     "platform/portable/worker.rs",

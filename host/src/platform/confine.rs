@@ -25,8 +25,8 @@ pub struct Confinement {
     pub open_files: u64,
     /// How long a file may become that it writes, in bytes. SIGXFSZ ends who ignores it.
     pub file_size: u64,
-    /// How many threads the user of the worker may have, over all of its processes; so it is
-    /// applied only where [`uid`](Self::uid) was taken.
+    /// How many threads the user of the worker may have, over all of its processes, where
+    /// [`uid`](Self::uid) was taken; and the worker itself, where it has a control group.
     pub tasks: u64,
     /// The user to become, and the group of the same number. Only root can.
     pub uid: Option<u32>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 
 use super::channel::{Channel, Pending};
+use super::confine::Confinement;
 use super::portable;
 use super::side::Side;
 
@@ -33,6 +34,8 @@ pub enum Exit {
     Code(i32),
     /// Of this signal.
     Signal(i32),
+    /// Of the system, because its group had no memory left, or the machine.
+    OutOfMemory,
 }
 
 /// Starts worker processes, each of which dies with this process.
@@ -68,6 +71,15 @@ impl Spawner {
             Side::Linux => SpawnerInner::Linux(super::linux::process::Spawner::start()?),
             Side::Portable(_) => SpawnerInner::Portable(side.clone()),
         }))
+    }
+
+    /// Why workers have no control group each, which would limit them as a whole; nothing where they have.
+    pub fn ungrouped(&self) -> Option<&str> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            SpawnerInner::Linux(spawner) => spawner.ungrouped(),
+            SpawnerInner::Portable(_) => Some("the platform `portable` has none"),
+        }
     }
 
     /// Starts a worker.
@@ -130,7 +142,34 @@ impl Process {
         }
     }
 
-    /// Ends it at once. Without effect if it has ended.
+    /// Limits it together with all that it will start, where it has a control group: to what `confinement`
+    /// says, and `shared` bytes besides, of memory that it fills for the host.
+    ///
+    /// # Errors
+    /// When the system refuses a limit.
+    pub fn limit(&self, confinement: &Confinement, shared: u64) -> io::Result<()> {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => {
+                process.limit(confinement.memory, shared, confinement.tasks)
+            }
+            ProcessInner::Portable(_) => {
+                let _ = (confinement, shared);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what it has left behind, and gives back what the system held for it; for after its end.
+    pub async fn bury(&self) {
+        match &self.0 {
+            #[cfg(target_os = "linux")]
+            ProcessInner::Linux(process) => process.bury().await,
+            ProcessInner::Portable(_) => {}
+        }
+    }
+
+    /// Ends it at once, with all that it has started where it has a control group. Without effect if it has ended.
     pub fn kill(&self) {
         match &self.0 {
             #[cfg(target_os = "linux")]

@@ -42,11 +42,13 @@ pub(super) fn account(
         (Some(report), _) => Ok(report.signal_name()),
         (None, Some(Exit::Signal(signal))) => Ok(crash::signal_name(signal)),
         (None, Some(Exit::Code(code))) => Err(code),
+        (None, Some(Exit::OutOfMemory)) => Ok(crash::signal_name(9)),
         // It closed its channel and lives on, and is ended for that.
         (None, None) => Ok(crash::signal_name(9)),
     };
+    let is_told = exit == Some(Exit::OutOfMemory);
     let cause = match signal {
-        Ok(signal) if lacked_memory(report.as_ref(), &signal, &last_lines, limit) => {
+        Ok(signal) if is_told || lacked_memory(report.as_ref(), &signal, &last_lines, limit) => {
             Cause::Memory { limit, signal }
         }
         Ok(signal) => Cause::Signal(signal),
@@ -59,7 +61,7 @@ pub(super) fn account(
     }
 }
 
-/// At 95 % of its limit, or with a failed allocation as its last word.
+/// As far as can be seen where the system does not say: at 95 % of its limit, or with a failed allocation as its last word.
 fn lacked_memory(
     report: Option<&CrashReport>,
     signal: &str,

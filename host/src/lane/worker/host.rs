@@ -100,6 +100,11 @@ impl Workers {
         &self.side
     }
 
+    /// Why workers have no control group each; nothing where they have.
+    pub fn ungrouped(&self) -> Option<&str> {
+        self.spawner.ungrouped()
+    }
+
     pub(super) fn state(&self) -> &Path {
         &self.state
     }
@@ -207,7 +212,10 @@ impl Workers {
         } = spawned.map_err(StartError::NoCapacity)?;
         // Whatever becomes of it: when it has ended, the system may forget it.
         let gone = Arc::clone(&process);
-        tokio::spawn(async move { gone.ended().await });
+        tokio::spawn(async move {
+            gone.ended().await;
+            gone.bury().await;
+        });
         let mut fresh = Fresh {
             process: Owned {
                 process,

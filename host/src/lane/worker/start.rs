@@ -139,6 +139,9 @@ async fn load(fresh: Fresh, side: &Side, plan: &Plan) -> Result<Started, StartEr
         printed,
     } = fresh;
     printed.belongs_to(plan.plugin.clone());
+    let shared = plan.reply.saturating_mul(plan.seats) as u64;
+    let limited = process.process().limit(&plan.confinement, shared);
+    limited.map_err(StartError::NoCapacity)?;
     let replies = (0..plan.seats).map(|_| ReplyMemory::create(side, plan.reply));
     let replies = replies.collect::<io::Result<Vec<_>>>();
     let replies: Vec<_> = replies

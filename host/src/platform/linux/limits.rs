@@ -15,8 +15,8 @@ const STACK: u64 = 8 << 20;
 /// shared mappings, mappings that grow down, and page tables; the system calls filter refuses to
 /// make those that would need no file, and `mremap`, which would enlarge the first thread's stack.
 /// A stack that is cut into pieces, each of which grows, is not counted either, nor are pages that
-/// were written and then made read-only, as loaders do: this stops accidents, and only a cgroup
-/// bounds an attacker. Address space (`RLIMIT_AS`) is not limited: allocators and runtimes reserve
+/// were written and then made read-only, as loaders do: this stops accidents, and only a control
+/// group ([`cgroup`](super::cgroup)) bounds an attacker. Address space (`RLIMIT_AS`) is not limited: allocators and runtimes reserve
 /// much more than they use.
 pub(super) fn set(confinement: &Confinement) -> Result<(), String> {
     set_one("core", Resource::Core, 0)?;

@@ -1,6 +1,7 @@
 //! The fast side, for Linux: sealed memory, packet sockets, process descriptors, and what shuts a
-//! worker in.
+//! worker in and limits it.
 
+mod cgroup;
 pub(super) mod channel;
 mod landlock;
 mod lease;

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
@@ -19,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
+use super::cgroup::{Group, Groups};
 use crate::platform::handle::{Handle, foreign};
 use crate::platform::process::{Exit, WORKER};
 
@@ -27,7 +28,11 @@ pub(in crate::platform) const SELF: &str = "/proc/self/exe";
 
 /// Orders processes from the thread that starts them.
 #[derive(Clone, Debug)]
-pub(in crate::platform) struct Spawner(Sender<Order>);
+pub(in crate::platform) struct Spawner {
+    orders: Sender<Order>,
+    /// Where each worker is in a group of its own, or why it is not.
+    groups: Result<Arc<Groups>, String>,
+}
 
 #[derive(Debug)]
 struct Order {
@@ -41,6 +46,7 @@ struct Started {
     child: Orphan,
     descriptor: OwnedFd,
     output: OwnedFd,
+    group: Option<Group>,
 }
 
 /// A process that nobody has taken yet: ended and waited for, if nobody does.
@@ -69,8 +75,14 @@ impl Spawner {
     pub(in crate::platform) fn start() -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let builder = std::thread::Builder::new().name("spawner".to_owned());
-        builder.spawn(move || carry_out(&inbox))?;
-        Ok(Self(orders))
+        let groups = Groups::take();
+        let theirs = groups.clone().ok();
+        builder.spawn(move || carry_out(&inbox, theirs.as_deref()))?;
+        Ok(Self { orders, groups })
+    }
+
+    pub(in crate::platform) fn ungrouped(&self) -> Option<&str> {
+        self.groups.as_ref().err().map(String::as_str)
     }
 
     /// Starts a worker that has `channel` as its standard input.
@@ -84,11 +96,12 @@ impl Spawner {
         let (reply, answer) = oneshot::channel();
         let gone = || io::Error::other("the thread that starts processes has ended");
         let order = Order { channel, reply };
-        self.0.send(order).map_err(|_| gone())?;
+        self.orders.send(order).map_err(|_| gone())?;
         let Started {
             mut child,
             descriptor,
             output,
+            group,
         } = answer.await.map_err(|_| gone())??;
         let output = pipe::Receiver::from_owned_fd(output)?;
         // SAFETY: the `AsyncFd` owns the descriptor, and gives it to nobody else.
@@ -96,6 +109,7 @@ impl Spawner {
         let process = Process {
             id: child.id(),
             descriptor: descriptor.map_err(|error| error.into_parts().1)?,
+            group,
             reaping: Mutex::new(()),
             exit: OnceLock::new(),
         };
@@ -106,14 +120,15 @@ impl Spawner {
 }
 
 /// Ends when nobody can order any more.
-fn carry_out(inbox: &Receiver<Order>) {
+fn carry_out(inbox: &Receiver<Order>, groups: Option<&Groups>) {
     while let Ok(Order { channel, reply }) = inbox.recv() {
         // A process that nobody takes is ended.
-        let _ = reply.send(start(channel));
+        let _ = reply.send(start(channel, groups));
     }
 }
 
-fn start(channel: OwnedFd) -> io::Result<Started> {
+fn start(channel: OwnedFd, groups: Option<&Groups>) -> io::Result<Started> {
+    let group = groups.map(Groups::create).transpose()?;
     let (output, write) = io::pipe()?;
     let child = Command::new(SELF)
         .arg0("bulkhead")
@@ -128,10 +143,15 @@ fn start(channel: OwnedFd) -> io::Result<Started> {
     let child = Orphan(Some(child));
     // Nobody else waits for it, so the number is still its own.
     let descriptor = pidfd_open(child.id(), PidfdFlags::empty())?;
+    if let Some(group) = &group {
+        // It has no plugin yet, and waits to be told of one by whoever this process is given to.
+        group.adopt(child.id().as_raw_nonzero().get().unsigned_abs())?;
+    }
     Ok(Started {
         child,
         descriptor,
         output: output.into(),
+        group,
     })
 }
 
@@ -140,6 +160,7 @@ fn start(channel: OwnedFd) -> io::Result<Started> {
 pub(in crate::platform) struct Process {
     id: Pid,
     descriptor: AsyncFd<OwnedFd>,
+    group: Option<Group>,
     reaping: Mutex<()>,
     exit: OnceLock<Exit>,
 }
@@ -152,6 +173,28 @@ impl Process {
     pub(in crate::platform) fn kill(&self) {
         // It may have ended already.
         let _ = pidfd_send_signal(self.descriptor.get_ref(), Signal::KILL);
+        // With all that it has started.
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+    }
+
+    pub(in crate::platform) fn limit(
+        &self,
+        memory: u64,
+        shared: u64,
+        tasks: u64,
+    ) -> io::Result<()> {
+        match &self.group {
+            Some(group) => group.limit(memory, shared, tasks),
+            None => Ok(()),
+        }
+    }
+
+    pub(in crate::platform) async fn bury(&self) {
+        if let Some(group) = &self.group {
+            group.bury().await;
+        }
     }
 
     pub(in crate::platform) fn exit(&self) -> Option<Exit> {
@@ -185,7 +228,7 @@ impl Process {
             Ok(None) => return None,
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
-                (None, Some(signal)) => Exit::Signal(signal),
+                (None, Some(signal)) => self.killed_by(signal),
                 (None, None) => return None,
             },
             // Somebody else has waited for it: it is gone, and nobody can say how.
@@ -193,6 +236,15 @@ impl Process {
         };
         let _ = self.exit.set(exit);
         Some(exit)
+    }
+
+    /// The kernel's own kill for want of memory is told from others by its group's account of it.
+    fn killed_by(&self, signal: i32) -> Exit {
+        let is_kill = signal == Signal::KILL.as_raw();
+        match &self.group {
+            Some(group) if is_kill && group.lacked_memory() => Exit::OutOfMemory,
+            _ => Exit::Signal(signal),
+        }
     }
 }
 

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::thread::JoinHandleExt;
 use std::ptr;
+use std::sync::mpsc;
+use std::thread;
 
 use libc::c_long;
 
@@ -189,5 +192,34 @@ pub(super) fn enlarge() -> Tried {
 /// `getpid` of the second table.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn x32() -> Tried {
-    call("it answers", 0x4000_0000 | libc::SYS_getpid, [0, 0, 0])
+    apart(|| call("it answers", 0x4000_0000 | libc::SYS_getpid, [0, 0, 0]))
+}
+
+/// Tries in a thread of its own: a filter from outside of this program, as systemd sets one, may end the thread.
+fn apart(attempt: impl FnOnce() -> Tried + Send + 'static) -> Tried {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || tell.send(attempt()));
+    // Not by the library's own means, which count on it to return.
+    // SAFETY: it is joined once: whoever takes the number of a thread has its handle no more.
+    unsafe { libc::pthread_join(thread.into_pthread_t(), ptr::null_mut()) };
+    let ended = || Err(io::Error::other("whoever tries is ended"));
+    told.try_recv().unwrap_or_else(|_| ended())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_ends_its_thread_is_held() {
+        // SAFETY: it ends this thread and nothing else, as a filter would; what it had is leaked.
+        let held = apart(|| unsafe {
+            libc::syscall(libc::SYS_exit, 0);
+            Ok("it went on".to_owned())
+        });
+        assert_eq!(held.unwrap_err().to_string(), "whoever tries is ended");
+        assert_eq!(apart(|| Ok("it may".to_owned())).unwrap(), "it may");
+        let refused = apart(|| Err(io::Error::from_raw_os_error(libc::EPERM)));
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
+    }
 }
