@@ -260,10 +260,10 @@ const BLOCKING: &[&str] = &[
     "app/watch.rs",
     // The file with the tokens is looked at, at most once a second, and the functions of a backtrace are named.
     "http/access.rs",
+    "http/held.rs",
     "http/tokens.rs",
     // A large body is decoded beside the threads that carry connections.
     "http/analyze/json.rs",
-    "http/held.rs",
     // The system is asked for the memory of each worker.
     "http/metrics/mod.rs",
     // Files of payloads are written, brought to rest and read.
