@@ -5,11 +5,15 @@ import { choices, kind, limits, resolve } from './schema.js';
 
 const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
+/** The most fields of a form: schemas can name themselves, many times over. What is beyond is JSON as text. */
+const MOST = 200;
+
 /** A field: `element`, `read()` for its value (undefined: left out) or an error that is thrown, `path` for violations. */
-export function field(given, root, name, { isRequired = false, path = '', depth = 0 } = {}) {
+export function field(given, root, name, { isRequired = false, path = '', depth = 0, room = { left: MOST } } = {}) {
   const { schema, nullable } = resolve(given, root);
-  const shape = { schema, nullable, root, name, isRequired, path, depth };
-  if (depth < 5 && schema.type === 'object' && schema.properties) return group(shape);
+  const shape = { schema, nullable, root, name, isRequired, path, depth, room };
+  room.left -= 1;
+  if (depth < 5 && room.left > 0 && schema.type === 'object' && schema.properties) return group(shape);
   const named = choices(schema);
   if (named) return select(shape, named);
   if (schema.type === 'boolean') return tick(shape);
@@ -191,15 +195,16 @@ function list(shape) {
 }
 
 function group(shape) {
-  const { schema, root, path, depth } = shape;
+  const { schema, root, path, depth, room } = shape;
   const all = Object.entries(schema.properties).map(([name, property]) => ({
     name,
-    made: field(property, root, name, { isRequired: schema.required?.includes(name), path: `${path}/${name}`, depth: depth + 1 }),
+    made: field(property, root, name, { isRequired: schema.required?.includes(name), path: `${path}/${name}`, depth: depth + 1, room }),
   }));
   const children = all.map((it) => it.made.element);
   const made = depth ? frame(shape, children) : { element: h('div', { class: 'fields' }, children), complain: () => {}, path };
   const read = () => {
-    const value = {};
+    // A field can be called as something that all objects have.
+    const value = Object.create(null);
     const wrong = [];
     for (const { name, made: inner } of all) {
       try {

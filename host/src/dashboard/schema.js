@@ -75,13 +75,17 @@ export function limits(schema) {
   return words.join(', ');
 }
 
-function fields(given, root, prefix, depth) {
+/** The most fields that are listed: schemas can name themselves, many times over. */
+const MOST = 500;
+
+function fields(given, root, prefix, depth, room = { left: MOST }) {
   const { schema } = resolve(given, root);
-  return Object.entries(schema.properties ?? {}).flatMap(([name, property]) => {
+  return Object.entries(schema.properties ?? {}).slice(0, room.left).flatMap(([name, property]) => {
+    room.left -= 1;
     const path = `${prefix}${name}`;
     const found = resolve(property, root).schema;
     const inner = found.type === 'array' ? resolve(found.items, root).schema : found;
-    const below = depth < 4 ? fields(inner, root, `${path}${inner === found ? '.' : '[].'}`, depth + 1) : [];
+    const below = depth < 4 && room.left > 0 ? fields(inner, root, `${path}${inner === found ? '.' : '[].'}`, depth + 1, room) : [];
     return [{ path, property, found, isRequired: schema.required?.includes(name) }, ...below];
   });
 }
