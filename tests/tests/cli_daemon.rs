@@ -184,7 +184,7 @@ fn a_command_line_that_asks_for_no_daemon_is_wrong() {
     for command in [
         &["rollback"][..],
         &["rollback", "Not A Name"],
-        &["list", "--daemon", "https://localhost:1"],
+        &["list", "--daemon", "ftp://localhost:1"],
         &["list", "--daemon", "localhost"],
         &["--daemon", "localhost:1", "--plugins", "."],
         &["--plugins", ".", "show", TINY],

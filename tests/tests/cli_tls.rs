@@ -151,10 +151,7 @@ fn whom_nobody_vouches_for_is_told_nothing() {
     let to_come = rcgen::date_time_ymd(3001, 1, 1);
     stale(&|it| it.not_before = to_come, &["not valid yet", "clock"]);
     let issuer = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    stale(
-        &|it| it.is_ca = issuer.clone(),
-        &["basicConstraints=CA:FALSE"],
-    );
+    stale(&|it| it.is_ca = issuer, &["basicConstraints=CA:FALSE"]);
 }
 
 #[test]

@@ -167,7 +167,8 @@ pub(super) struct PluginKeys {
     pub(super) open_files: Option<Within<u64, 32, 1_048_576>>,
     /// The largest file that a worker may write, where it may write any.
     pub(super) file_size: Option<Within<ByteSize, 0, TIB>>,
-    /// The most threads and processes of all its workers together, where the host is root.
+    /// The most threads and processes of all its workers together, where the host is root; and of each of them, where
+    /// workers have control groups of their own.
     pub(super) tasks: Option<Within<u64, 1, 65_536>>,
     /// How many calls run at a time in one worker. With more than one, a call that crashes takes the others along:
     /// for thread-safe plugins only.
