@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::budget::Reservation;
-use crate::call::{Call, HeapPlace, Payload, Place};
+use crate::call::{Call, Payload, Place};
 use crate::config::Config;
 use crate::envelope::Envelope;
 use crate::error::CallError;
@@ -142,15 +142,14 @@ impl AnalysisService {
         Ok(outcomes)
     }
 
-    /// Memory for an image of `bytes` bytes: that of the plugin's lane where it has any to give, so
-    /// that the image need not be copied there, else the host's own.
-    pub fn place(&self, plugin: Option<&str>, bytes: usize) -> Box<dyn Place> {
+    /// Memory of the plugin's lane for an image of `bytes` bytes, where it has any to give: so that the image need not
+    /// be copied there.
+    pub fn place(&self, plugin: Option<&str>, bytes: usize) -> Option<Box<dyn Place>> {
         let name = match plugin {
             None | Some(DEFAULT) => &self.default().to_string(),
             Some(name) => name,
         };
-        let place = self.jobs.place(name, bytes);
-        place.unwrap_or_else(|| Box::new(HeapPlace::new(bytes)))
+        self.jobs.place(name, bytes)
     }
 
     fn default(&self) -> PluginName {

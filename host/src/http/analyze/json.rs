@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::body::{Held, Intake};
 use super::purpose::{Purpose, Wishes};
 use super::{Parts, base64, fields};
-use crate::call::{Payload, Place};
+use crate::call::{HeapPlace, Payload, Place};
 use crate::error::CallError;
 use crate::http::Api;
 
@@ -66,12 +66,16 @@ fn read(purpose: Purpose, body: &[u8], held: &Held, api: &Api) -> Result<Parts, 
 }
 
 /// Decodes straight into the place that there is for so many bytes.
-fn decode(text: &str, place: impl FnOnce(usize) -> Box<dyn Place>) -> Result<Payload, String> {
+fn decode(
+    text: &str,
+    place: impl FnOnce(usize) -> Option<Box<dyn Place>>,
+) -> Result<Payload, String> {
     let length = base64::decoded_length(text)?;
     if length == 0 {
         return Ok(Payload::Heap(Bytes::new()));
     }
-    let mut place = place(length);
+    let place = place(length);
+    let mut place = place.unwrap_or_else(|| Box::new(HeapPlace::new(length)));
     base64::decode(text, place.bytes_mut())?;
     Ok(Payload::Slot(place.keep(length)))
 }

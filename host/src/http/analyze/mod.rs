@@ -120,7 +120,7 @@ async fn raw(
     intake: &mut Intake,
 ) -> Result<Parts, CallError> {
     while let Some(chunk) = intake.next().await? {
-        image.push(&chunk)?;
+        image.push(chunk)?;
     }
     let image = image.into_payload();
     Ok(Parts {
@@ -137,7 +137,7 @@ async fn raw(
 fn space(purpose: Purpose, query: &Query, announced: Option<usize>, api: &Api) -> Image {
     match announced {
         None | Some(0) => Image::Growing(Vec::new()),
-        Some(bytes) => Image::placed(purpose.memory(api, query.plugin.as_deref(), bytes)),
+        Some(bytes) => Image::announced(bytes, purpose.memory(api, query.plugin.as_deref(), bytes)),
     }
 }
 

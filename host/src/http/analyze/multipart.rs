@@ -123,11 +123,13 @@ impl Fields {
     /// Whose memory the image goes to is known only where the plugin came before it, and how much
     /// that must be only where the body's length is known.
     fn space(&self, announced: Option<usize>, api: &Api) -> Image {
-        match (&self.plugin, announced, self.purpose) {
-            (Some(plugin), Some(bytes), Purpose::Analysis) => {
-                Image::placed(self.purpose.memory(api, Some(plugin), bytes))
-            }
-            _ => Image::Growing(Vec::new()),
+        let (Some(plugin), Some(bytes)) = (&self.plugin, announced) else {
+            return Image::Growing(Vec::new());
+        };
+        match self.purpose.memory(api, Some(plugin), bytes) {
+            // A piece of a form is a piece of what the whole form is in.
+            None => Image::Growing(Vec::new()),
+            place => Image::announced(bytes, place),
         }
     }
 }
@@ -161,7 +163,7 @@ pub(super) async fn file(mut field: Field<'_>, mut image: Image) -> Result<File,
     let name = field.file_name().map(str::to_owned);
     let mime_type = field.content_type().unwrap_or_default().to_owned();
     while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
-        image.push(&chunk)?;
+        image.push(chunk)?;
     }
     Ok(File {
         name,

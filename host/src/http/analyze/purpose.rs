@@ -1,7 +1,7 @@
 //! What a body is read for, and which fields that admits.
 
 use super::fields;
-use crate::call::{HeapPlace, Place};
+use crate::call::Place;
 use crate::error::CallError;
 use crate::http::Api;
 
@@ -87,11 +87,16 @@ impl Purpose {
         fields::unknown(kind, found, known)
     }
 
-    /// Memory for an image: that of the plugin's lane only where the call comes now.
-    pub(super) fn memory(self, api: &Api, plugin: Option<&str>, bytes: usize) -> Box<dyn Place> {
+    /// Memory of the plugin's lane for an image, where it has any and the call comes now.
+    pub(super) fn memory(
+        self,
+        api: &Api,
+        plugin: Option<&str>,
+        bytes: usize,
+    ) -> Option<Box<dyn Place>> {
         match self {
             Self::Analysis => api.services.analysis.place(plugin, bytes),
-            Self::Job => Box::new(HeapPlace::new(bytes)),
+            Self::Job => None,
         }
     }
 }
