@@ -201,8 +201,17 @@ impl Postgres {
     fn end(&self, signal: Signal) {
         let running = self.own().running().take();
         let running = running.expect("it runs");
+        let served = running.process.children();
         running.process.signal(signal);
+        if signal == Signal::KILL {
+            // Those that serve connections go on until they notice.
+            served.iter().for_each(|process| process.signal(signal));
+        }
         running.waiting.join().unwrap();
+        wait::until("its processes to end", || {
+            let is_over = !served.iter().any(|process| process.is_alive());
+            is_over.then_some(())
+        });
     }
 }
 
