@@ -149,9 +149,9 @@ fn ab_09_memory_of_another_allocator_goes_back_to_it(lane: Lane) {
     let daemon = Daemon::start(&folder, &lane.config(config));
     let megabyte = json!({"say": "megabyte"});
     let call = || assert_eq!(daemon.call_unread("raw", &megabyte), 200);
-    (0..30).for_each(|_| call());
+    (0..50).for_each(|_| call());
     let before = daemon.resident();
-    (0..150).for_each(|_| call());
+    (0..300).for_each(|_| call());
     let after = daemon.resident();
     assert!(after < before + MARGIN, "{before} bytes, then {after}");
 }

@@ -37,7 +37,7 @@ const CRIMES: [(&str, &[&str]); 14] = [
 
 #[test]
 fn soak_chaos() {
-    soak(Platform::Linux, 30);
+    soak(Platform::Linux, 45);
 }
 
 #[test]
